@@ -1,0 +1,46 @@
+"""What the desk's pages share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from paywall.evm import networks
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+    from paywall.models import Payment
+
+
+class ReadOnly:
+    """The owner looks at it; only the paywall writes it."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+
+@admin.display(description=_("transaction"))
+def transaction_link(payment: Payment) -> str | SafeString:
+    """A transaction, linked to where a person can look at it."""
+    if not payment.tx_hash:
+        return "–"
+    short = f"{payment.tx_hash[:10]}…{payment.tx_hash[-6:]}"
+    url = networks.transaction_url(payment.network, payment.tx_hash)
+    if url is None:
+        return short
+    return format_html('<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, short)
+
+
+def short_address(address: str) -> str:
+    return f"{address[:6]}…{address[-4:]}" if len(address) > 12 else address

@@ -1,0 +1,118 @@
+"""Payments, to be read: each with its story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from paywall.models import AccessPass, Payment, PaymentEvent
+
+from .base import ReadOnly, short_address, transaction_link
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    InlineBase = admin.TabularInline[PaymentEvent, Payment]
+    PaymentAdminBase = admin.ModelAdmin[Payment]
+    PassAdminBase = admin.ModelAdmin[AccessPass]
+else:
+    InlineBase = admin.TabularInline
+    PaymentAdminBase = admin.ModelAdmin
+    PassAdminBase = admin.ModelAdmin
+
+
+class EventInline(ReadOnly, InlineBase):
+    model = PaymentEvent
+    fields = ["at", "kind", "data"]
+    ordering = ["pk"]
+    extra = 0
+    verbose_name_plural = _("what happened")
+
+
+class AttentionFilter(admin.SimpleListFilter):
+    """Payments that only a person can resolve."""
+
+    title = _("attention")
+    parameter_name = "attention"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+        return [("needed", _("needs a look")), ("owed", _("paid, not collected"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        if self.value() == "needed":
+            return queryset.needing_attention()  # type: ignore[attr-defined,no-any-return]
+        if self.value() == "owed":
+            return queryset.filter(state__in=["settled", "confirmed"], delivered_at__isnull=True)
+        return queryset
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnly, PaymentAdminBase):
+    list_display = [
+        "id",
+        "created_at",
+        "resource",
+        "cost",
+        "state",
+        "error_code",
+        "is_delivered",
+        "from_wallet",
+        transaction_link,
+    ]
+    list_filter = [AttentionFilter, "state", "network", "protocol", "error_code", "resource"]
+    list_select_related = ["resource"]
+    search_fields = ["=payer", "=tx_hash", "url", "identity", "resource__slug"]
+    search_help_text = _("Wallet, transaction, URL or resource")
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    inlines = [EventInline]
+    # Not `payload`: whoever has a signed authorization can settle it.
+    fieldsets = [
+        (None, {"fields": ["resource", "method", "url", "cost", "state", "delivered_at"]}),
+        (
+            _("Payment"),
+            {
+                "fields": [
+                    "account",
+                    "network",
+                    "payer",
+                    "amount",
+                    transaction_link,
+                    "block_number",
+                    "protocol",
+                    "user",
+                    "offer",
+                    "identity",
+                ]
+            },
+        ),
+        (_("Trouble"), {"fields": ["error_code", "error_detail", "attempts", "held_until"]}),
+        (
+            _("Times"),
+            {"fields": ["created_at", "expires_at", "settled_at", "confirmed_at", "closed_at"]},
+        ),
+    ]
+    readonly_fields = [transaction_link, "cost"]
+
+    @admin.display(description=_("price"), ordering="price")
+    def cost(self, payment: Payment) -> str:
+        return f"{payment.price.normalize():f} {payment.currency}"
+
+    @admin.display(description=_("delivered"), boolean=True, ordering="delivered_at")
+    def is_delivered(self, payment: Payment) -> bool:
+        return payment.delivered_at is not None
+
+    @admin.display(description=_("payer"), ordering="payer")
+    def from_wallet(self, payment: Payment) -> str:
+        return short_address(payment.payer)
+
+
+@admin.register(AccessPass)
+class AccessPassAdmin(ReadOnly, PassAdminBase):
+    list_display = ["id", "resource", "user", "created_at", "expires_at", "revoked_at"]
+    list_filter = ["resource"]
+    list_select_related = ["resource", "user"]
+    fields = ["resource", "payment", "user", "created_at", "expires_at", "revoked_at"]

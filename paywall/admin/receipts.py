@@ -1,0 +1,66 @@
+"""Receipts, to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from paywall.models import Receipt
+
+from .base import ReadOnly, short_address, transaction_link
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+
+    ModelAdminBase = admin.ModelAdmin[Receipt]
+else:
+    ModelAdminBase = admin.ModelAdmin
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnly, ModelAdminBase):
+    list_display = ["label", "issued_at", "title", "cost", "state", "payer", "transaction"]
+    list_filter = ["payment__state", "payment__network", "payment__resource"]
+    list_select_related = ["payment"]
+    search_fields = ["=number", "=public_id", "=payment__tx_hash", "=payment__payer", "payment__url"]
+    search_help_text = _("Number, public id, transaction, wallet or URL")
+    date_hierarchy = "issued_at"
+    show_full_result_count = False
+    fields = ["number", "issued_at", "payment", "state", "transaction", "sold", "public_page"]
+    readonly_fields = ["state", "transaction", "public_page"]
+
+    @admin.display(description=_("receipt"), ordering="number")
+    def label(self, receipt: Receipt) -> str:
+        return str(receipt)
+
+    @admin.display(description=_("sold"))
+    def title(self, receipt: Receipt) -> str:
+        return str(receipt.sold.get("title", ""))
+
+    @admin.display(description=_("price"), ordering="payment__price")
+    def cost(self, receipt: Receipt) -> str:
+        return f"{receipt.payment.price.normalize():f} {receipt.payment.currency}"
+
+    @admin.display(description=_("state"), ordering="payment__state")
+    def state(self, receipt: Receipt) -> str:
+        return str(receipt.payment.get_state_display())
+
+    @admin.display(description=_("payer"), ordering="payment__payer")
+    def payer(self, receipt: Receipt) -> str:
+        return short_address(receipt.payment.payer)
+
+    @admin.display(description=_("transaction"))
+    def transaction(self, receipt: Receipt) -> Any:
+        return transaction_link(receipt.payment)
+
+    @admin.display(description=_("as the buyer sees it"))
+    def public_page(self, receipt: Receipt) -> str | SafeString:
+        try:
+            url = reverse("paywall:receipt", args=[receipt.public_id])
+        except NoReverseMatch:
+            return "–"
+        return format_html('<a href="{}">{}</a>', url, url)

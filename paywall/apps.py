@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class PaywallConfig(AppConfig):
+    name = "paywall"
+    label = "paywall"
+    verbose_name = _("Paywall")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
+        from . import checks, declarations
+
+        checks.register_all()
+        post_migrate.connect(declarations.after_migrate, sender=self)

@@ -1,0 +1,182 @@
+"""System checks: what can be known at start-up about why nobody will be able to pay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.urls import NoReverseMatch, reverse
+
+from paywall import conf, declarations
+from paywall.evm import networks
+from paywall.evm.addresses import ZERO_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from paywall.models import Account
+
+DOCS = "See docs/reference/checks.md."
+
+
+def register_all() -> None:
+    """Called once the apps are ready."""
+    register(check_settings, Tags.security)
+    register(check_installation, Tags.urls)
+    register(check_shop, Tags.models)
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """The `PAYWALL` dict and what it points at."""
+    try:
+        settings = conf.get()
+        settings.headers("settle")
+    except (ImproperlyConfigured, ImportError) as error:
+        return [Error(str(error), hint=DOCS, id="paywall.E001")]
+    found: list[CheckMessage] = []
+    if not settings.facilitator_url:
+        found.append(
+            Error(
+                "No facilitator: payments cannot be settled.",
+                hint="Set PAYWALL['FACILITATOR_URL'].",
+                id="paywall.E002",
+            )
+        )
+    elif conf.is_exposed(settings.facilitator_url):
+        found.append(
+            Error(
+                "The facilitator is reached over http: whoever is between can take payments' "
+                "answers and lie about them.",
+                hint="Use https in PAYWALL['FACILITATOR_URL'].",
+                id="paywall.E003",
+            )
+        )
+    for network, url in settings.rpc_urls.items():
+        try:
+            networks.chain_id(network)
+        except ValueError as error:
+            found.append(Error(f"PAYWALL['RPC_URLS']: {error}.", id="paywall.E004"))
+        if conf.is_exposed(url):
+            found.append(
+                Warning(
+                    f"The node of {network} is read over http: whoever is between can have "
+                    "payments confirmed that never were.",
+                    hint="Use https in PAYWALL['RPC_URLS'].",
+                    id="paywall.W001",
+                )
+            )
+    if settings.database and settings.database not in django_settings.DATABASES:
+        found.append(
+            Error(
+                f"PAYWALL['DATABASE'] is {settings.database!r}, which is not in DATABASES.",
+                id="paywall.E005",
+            )
+        )
+    return found
+
+
+def check_installation(**_: Any) -> list[CheckMessage]:
+    """What the site has to mount and run beside the app."""
+    found: list[CheckMessage] = []
+    if getattr(django_settings, "ROOT_URLCONF", None):
+        try:
+            reverse("paywall:receipt", args=["x"])
+        except NoReverseMatch:
+            found.append(
+                Warning(
+                    "Buyers get no receipts: paywall.urls is not mounted.",
+                    hint='Add path("paywall/", include("paywall.urls")) to your URLconf.',
+                    id="paywall.W002",
+                )
+            )
+    if not _is_scheduled():
+        found.append(
+            Warning(
+                "Nothing confirms payments or resolves stuck ones: Celery beat has no "
+                "paywall tasks.",
+                hint=(
+                    "Add paywall.schedule.BEAT_SCHEDULE to your beat schedule; or run "
+                    "`manage.py paywall_run` beside the site and silence this check."
+                ),
+                id="paywall.W003",
+            )
+        )
+    return found
+
+
+def check_shop(**_: Any) -> list[CheckMessage]:
+    """Accounts, resources and prices, as the database has them now."""
+    try:
+        return [*_check_accounts(), *_check_declared()]
+    except DatabaseError:
+        # Not migrated yet, or not reachable: Django says so itself.
+        return []
+    except ImproperlyConfigured:
+        return []
+
+
+def _check_accounts() -> Iterator[CheckMessage]:
+    from paywall.models import Account
+
+    accounts: list[Account] = list(Account.objects.using(_database()).filter(enabled=True))
+    if not accounts:
+        yield Warning(
+            "There is no account: nobody can pay.",
+            hint="Add one in the admin, under Paywall > Accounts.",
+            id="paywall.W010",
+        )
+    rpc_urls = conf.get().rpc_urls
+    for account in accounts:
+        if int(account.pay_to, 16) == int(ZERO_ADDRESS, 16):
+            yield Error(f"{account}: money sent to the zero address is gone.", id="paywall.E010")
+        if networks.is_testnet(account.network) and not django_settings.DEBUG:
+            yield Warning(
+                f"{account}: this is a test network, its money is worth nothing.",
+                hint="Disable the account where you sell in earnest.",
+                id="paywall.W011",
+            )
+        if not rpc_urls.get(account.network):
+            yield Warning(
+                f"{account}: payments there are never confirmed, since no node is read.",
+                hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",
+                id="paywall.W012",
+            )
+
+
+def _check_declared() -> Iterator[CheckMessage]:
+    from paywall import offers
+    from paywall.exceptions import NotForSale
+
+    for declaration in declarations.declared():
+        try:
+            offers.load(declaration.slug)
+        except NotForSale as error:
+            yield Warning(
+                f"{error} The view that sells it answers 503.",
+                hint="Make and price it in the admin; `manage.py paywall_sync` makes what the "
+                "code declares with a price.",
+                id="paywall.W013",
+            )
+
+
+def _database() -> str:
+    from paywall import database
+
+    return database.alias()
+
+
+def _is_scheduled() -> bool:
+    """Whether some Celery app of the site runs the paywall's tasks."""
+    from celery import current_app
+
+    schedules: list[Any] = [
+        getattr(django_settings, "CELERY_BEAT_SCHEDULE", None),
+        current_app.conf.beat_schedule,
+    ]
+    tasks = {
+        entry.get("task") for schedule in schedules if schedule for entry in schedule.values()
+    }
+    return {"paywall.confirm_payments", "paywall.sweep"} <= tasks

@@ -1,0 +1,121 @@
+"""Resources declared in code: made when they do not exist; from then on the admin rules."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router, transaction
+
+from paywall import conf
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a decorator says of the resource that it sells."""
+
+    slug: str
+    price: Decimal | None
+    """None: only the slug is named, and somebody makes the resource in the admin."""
+    currency: str | None
+    fields: dict[str, Any] = field(default_factory=dict)
+    """The resource's other fields: title, description, policy, ..."""
+
+
+_declared: dict[str, Declaration] = {}
+
+FIELDS = frozenset(
+    {"title", "description", "mime_type", "policy", "access", "pass_seconds"}
+)
+
+
+def declare(slug: str, price: str | int | Decimal | None, currency: str | None, **more: Any) -> None:
+    """Remember that code sells a resource. Raises `ImproperlyConfigured` for nonsense.
+
+    Two views may sell one resource; only one of them may say what it costs.
+    """
+    unknown = more.keys() - FIELDS
+    if unknown:
+        message = f"payment_required({slug!r}): no such field: {', '.join(sorted(unknown))}."
+        raise TypeError(message)
+    if price is None and (more or currency):
+        message = f"payment_required({slug!r}): without a price, it is described in the admin."
+        raise ImproperlyConfigured(message)
+    new = Declaration(slug, _price(slug, price), currency, more)
+    known = _declared.get(slug)
+    if known is not None and known.price is not None:
+        if new.price is not None and new != known:
+            message = f"payment_required({slug!r}) is declared twice, and differently."
+            raise ImproperlyConfigured(message)
+        return
+    _declared[slug] = new
+
+
+def declared() -> list[Declaration]:
+    """All that the site's code sells by slug. Imports the URLconf: views declare there."""
+    urlconf = getattr(django_settings, "ROOT_URLCONF", None)
+    if urlconf:
+        import_module(urlconf)
+    return list(_declared.values())
+
+
+def sync(using: str | None = None) -> list[str]:
+    """Make the resources that are declared with a price and do not exist; return their slugs."""
+    from paywall.models import Price, Resource
+
+    using = using or router.db_for_write(Resource)
+    made = []
+    for declaration in declared():
+        if declaration.price is None:
+            continue
+        with transaction.atomic(using=using):
+            resource, is_new = Resource.objects.using(using).get_or_create(
+                slug=declaration.slug,
+                defaults={
+                    "title": declaration.slug.replace("-", " ").capitalize(),
+                    **declaration.fields,
+                },
+            )
+            if is_new:
+                Price.objects.using(using).create(
+                    resource=resource,
+                    amount=declaration.price,
+                    currency=declaration.currency or conf.get().currency,
+                )
+                made.append(declaration.slug)
+    return made
+
+
+def after_migrate(*, using: str, verbosity: int = 1, **_: Any) -> None:
+    """Called by `migrate`."""
+    from paywall.models import Resource
+
+    if not router.allow_migrate_model(using, Resource):
+        return
+    made = sync(using)
+    if made and verbosity >= 1:
+        print(f"  Paywall resources made: {', '.join(made)}")  # noqa: T201 - migrate's own way
+
+
+def _price(slug: str, price: str | int | Decimal | None) -> Decimal | None:
+    if price is None:
+        return None
+    if isinstance(price, (float, bool)):
+        message = f'payment_required({slug!r}): write the price as a string, "0.01".'
+        raise TypeError(message)
+    try:
+        amount = Decimal(price)
+    except InvalidOperation as error:
+        message = f"payment_required({slug!r}): {price!r} is not an amount."
+        raise ImproperlyConfigured(message) from error
+    if not amount.is_finite() or amount <= 0 or amount != amount.quantize(Decimal("1e-8")):
+        message = f"payment_required({slug!r}): a price is more than 0, with 8 decimals at most."
+        raise ImproperlyConfigured(message)
+    return amount

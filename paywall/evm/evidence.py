@@ -1,0 +1,161 @@
+"""What the chain shows of one EIP-3009 authorization: found by its logs, not by anyone's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paywall.vocabulary import Finding, Paid, Spent, Undecided, Unspent
+
+from .eip3009 import (
+    AUTHORIZATION_CANCELED_TOPIC,
+    AUTHORIZATION_STATE_SELECTOR,
+    AUTHORIZATION_USED_TOPIC,
+    TRANSFER_TOPIC,
+)
+from .rpc import Block, Log, Node, NodeError, TransactionReceipt
+
+if TYPE_CHECKING:
+    from paywall.steps import Steps
+
+    from .eip3009 import TransferAuthorization
+
+LOG_RANGE = 2_000
+"""Blocks asked for at once: public nodes refuse wider ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Did this authorization move this token?"""
+
+    chain_id: int
+    token: str
+    authorization: TransferAuthorization
+    since: int
+    """Unix seconds before which it cannot have been used."""
+    confirmations: int
+    """Blocks after which the answer stands."""
+    transaction: str = ""
+    """Where the facilitator says that it happened, if it said so."""
+
+
+def look(node: Node, question: Question) -> Steps[Finding]:
+    """Ask a node. Never raises for the node's sake: `Undecided` is an answer too."""
+    try:
+        if (yield from node.chain_id()) != question.chain_id:
+            return Undecided(f"the node is not on chain {question.chain_id}")
+        return (yield from _look(node, question))
+    except NodeError as error:
+        return Undecided(str(error))
+
+
+def _look(node: Node, question: Question) -> Steps[Finding]:
+    head = yield from node.block("latest")
+    reverted = False
+    if question.transaction:
+        receipt = yield from node.receipt(question.transaction)
+        if receipt is not None:
+            if moved(receipt, question):
+                return _paid(receipt, head)
+            reverted = not receipt.succeeded
+
+    if not (yield from _is_used(node, question)):
+        never = yield from _is_out_of_time(node, question, head)
+        return Unspent(never=never, reverted=reverted)
+
+    # Used, and not in the transaction we were told: anyone may have submitted it.
+    log = yield from _find_use(node, question, head)
+    if log is None:
+        return Undecided("the nonce is used, but no log of it was found")
+    receipt = yield from node.receipt(log.transaction)
+    if receipt is None:
+        return Undecided("a log's transaction has no receipt")
+    if log.topics[0] == AUTHORIZATION_USED_TOPIC and moved(receipt, question):
+        return _paid(receipt, head)
+    reason = "cancelled" if log.topics[0] == AUTHORIZATION_CANCELED_TOPIC else "moved elsewhere"
+    return Spent(reason, receipt.transaction, head.number - receipt.block_number + 1)
+
+
+def moved(receipt: TransactionReceipt, question: Question) -> bool:
+    """Whether a transaction used this nonce and moved this value from payer to payee.
+
+    A receipt's success proves nothing: some tokens do not revert on a used nonce. Nor does a
+    lone `Transfer`: with many payments in one transaction it may be another's. The token
+    writes the two logs side by side, so the neighbour of `AuthorizationUsed` decides.
+    """
+    if not receipt.succeeded:
+        return False
+    authorization = question.authorization
+    logs = [log for log in receipt.logs if log.address == question.token.lower()]
+    for position, log in enumerate(logs):
+        if log.topics == _nonce_topics(AUTHORIZATION_USED_TOPIC, authorization):
+            before, after = logs[:position][-1:], logs[position + 1 :][:1]
+            neighbour = next((x for x in after if x.topics[:1] == (TRANSFER_TOPIC,)), None)
+            if neighbour is None:
+                neighbour = next((x for x in before if x.topics[:1] == (TRANSFER_TOPIC,)), None)
+            return neighbour is not None and _is_transfer(neighbour, authorization)
+    return False
+
+
+def _is_transfer(log: Log, authorization: TransferAuthorization) -> bool:
+    return (
+        log.topics == (TRANSFER_TOPIC, _topic(authorization.payer), _topic(authorization.to))
+        and int(log.data, 16) == authorization.value
+    )
+
+
+def _paid(receipt: TransactionReceipt, head: Block) -> Paid:
+    depth = head.number - receipt.block_number + 1
+    return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, depth)
+
+
+def _is_used(node: Node, question: Question) -> Steps[bool]:
+    authorization = question.authorization
+    data = (
+        AUTHORIZATION_STATE_SELECTOR + _topic(authorization.payer)[2:] + authorization.nonce[2:]
+    )
+    answer = yield from node.eth_call(question.token, data)
+    try:
+        return int(answer, 16) != 0
+    except ValueError as error:
+        message = f"authorizationState: {answer[:80]!r}"
+        raise NodeError(message) from error
+
+
+def _is_out_of_time(node: Node, question: Question, head: Block) -> Steps[bool]:
+    """Whether a block that will stay is already past `validBefore`."""
+    valid_before = question.authorization.valid_before
+    if head.timestamp < valid_before:
+        return False
+    deep = head.number - max(question.confirmations, 1) + 1
+    if deep < 0:
+        return False
+    return (yield from node.block(deep)).timestamp >= valid_before
+
+
+def _find_use(node: Node, question: Question, head: Block) -> Steps[Log | None]:
+    """The log of the nonce's use or cancellation, searched backwards from the head."""
+    authorization = question.authorization
+    topics = [
+        [AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC],
+        _topic(authorization.payer),
+        authorization.nonce,
+    ]
+    last = head.number
+    while last >= 0:
+        first = max(0, last - LOG_RANGE + 1)
+        logs = yield from node.logs(question.token, topics, first, last)
+        if logs:
+            return logs[0]
+        if first == 0 or (yield from node.block(first)).timestamp < question.since:
+            return None
+        last = first - 1
+    return None
+
+
+def _nonce_topics(event: str, authorization: TransferAuthorization) -> tuple[str, ...]:
+    return (event, _topic(authorization.payer), authorization.nonce)
+
+
+def _topic(address: str) -> str:
+    return "0x" + address[2:].lower().rjust(64, "0")

@@ -1,0 +1,130 @@
+"""What can go wrong, each with a stable code for the buyer and a message for the operator."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """The `code` member of every refusal. x402's own error codes where it has one.
+
+    Public and stable: `docs/reference/errors.md` lists them all, and a test keeps it so.
+    """
+
+    # 402: pay, or pay otherwise
+    PAYMENT_REQUIRED = "payment_required"
+    UNSUPPORTED_SCHEME = "unsupported_scheme"
+    NO_MATCHING_OFFER = "invalid_payment_requirements"
+    RESOURCE_MISMATCH = "resource_mismatch"
+    BAD_SIGNATURE = "invalid_exact_evm_payload_signature"
+    WRONG_RECIPIENT = "invalid_exact_evm_payload_recipient_mismatch"
+    WRONG_AMOUNT = "invalid_exact_evm_payload_authorization_value_mismatch"
+    EXPIRED = "invalid_exact_evm_payload_authorization_valid_before"
+    NOT_YET_VALID = "invalid_exact_evm_payload_authorization_valid_after"
+    VERIFICATION_FAILED = "verification_failed"
+    SETTLEMENT_REFUSED = "settlement_refused"
+    ALREADY_USED = "payment_already_used"
+    PAYMENT_FAILED = "payment_failed"
+    PAYMENT_LOST = "payment_lost"
+
+    # 400: not a credential at all
+    INVALID_PAYLOAD = "invalid_payload"
+    INVALID_VERSION = "invalid_x402_version"
+    AMBIGUOUS_CREDENTIAL = "ambiguous_credential"
+    CREDENTIAL_TOO_LARGE = "credential_too_large"
+
+    # 503: our side; nothing is asked of the buyer but to come back
+    SETTLEMENT_PENDING = "settlement_pending"
+    FACILITATOR_UNAVAILABLE = "facilitator_unavailable"
+    NOT_FOR_SALE = "not_for_sale"
+    UNAVAILABLE = "paywall_unavailable"
+
+    # written on payments, never sent on its own
+    VIEW_FAILED = "view_failed"
+    ABANDONED = "abandoned"
+    REVERTED = "transaction_reverted"
+    NEVER_SETTLED = "never_settled"
+    SPENT_ELSEWHERE = "authorization_spent_elsewhere"
+    NOTHING_MOVED = "nothing_moved"
+
+
+SENTENCES: dict[Code, str] = {
+    Code.PAYMENT_REQUIRED: "Payment is required to access this resource.",
+    Code.UNSUPPORTED_SCHEME: "This resource is not sold under that payment scheme.",
+    Code.NO_MATCHING_OFFER: "The payment matches none of the offers for this resource.",
+    Code.RESOURCE_MISMATCH: "The payment was made for another URL, method or offer.",
+    Code.BAD_SIGNATURE: "The signature is not the payer's.",
+    Code.WRONG_RECIPIENT: "The payment goes to another recipient.",
+    Code.WRONG_AMOUNT: "The payment is of another amount.",
+    Code.EXPIRED: "The authorization has expired.",
+    Code.NOT_YET_VALID: "The authorization is not valid yet.",
+    Code.VERIFICATION_FAILED: "The facilitator did not find the payment valid.",
+    Code.SETTLEMENT_REFUSED: "The payment could not be settled. Nothing was charged.",
+    Code.ALREADY_USED: "This payment has been used: what it bought was delivered.",
+    Code.PAYMENT_FAILED: "This payment failed earlier. Nothing was charged; sign a new one.",
+    Code.PAYMENT_LOST: "This payment did not stay on the chain.",
+    Code.INVALID_PAYLOAD: "The payment header is not a well-formed payment payload.",
+    Code.INVALID_VERSION: "The payment header's x402Version is not one this header can carry.",
+    Code.AMBIGUOUS_CREDENTIAL: "Send one payment header, once.",
+    Code.CREDENTIAL_TOO_LARGE: "The payment header is too large.",
+    Code.SETTLEMENT_PENDING: (
+        "The payment's outcome is not known yet. Do not pay again: "
+        "send the same payment once more after a while."
+    ),
+    Code.FACILITATOR_UNAVAILABLE: (
+        "Payments cannot be taken at the moment. Nothing was charged; try again later."
+    ),
+    Code.NOT_FOR_SALE: "This resource cannot be sold at the moment.",
+    Code.UNAVAILABLE: "Payments cannot be taken at the moment. Nothing was charged; try again.",
+    Code.VIEW_FAILED: "The resource failed, so the payment was not taken.",
+    Code.ABANDONED: "The request ended before the payment was sent.",
+    Code.REVERTED: "The transaction reverted: nothing moved.",
+    Code.NEVER_SETTLED: "The authorization expired unused.",
+    Code.SPENT_ELSEWHERE: "The authorization was cancelled or used for something else.",
+    Code.NOTHING_MOVED: "The transaction named by the facilitator moved no money to us.",
+}
+
+
+class PaywallError(Exception):
+    """Base of all that the paywall raises."""
+
+
+class NotForSale(PaywallError):
+    """The resource is missing, inactive, or has no offer: 503, never the content.
+
+    The message is for the operator's log; the buyer only learns `not_for_sale`.
+    """
+
+
+class Refused(PaywallError):
+    """The credential is not accepted. Nothing was charged by this request.
+
+    `code` and `detail` go to the buyer; `status` is 402, or 400 for what is no credential.
+    """
+
+    def __init__(
+        self, code: Code | str, detail: str = "", *, status: int = 402, transaction: str = ""
+    ) -> None:
+        self.code = str(code)
+        self.detail = detail or (SENTENCES[Code(code)] if code in Code else self.code)
+        self.status = status
+        self.transaction = transaction
+        super().__init__(f"{self.code}: {self.detail}")
+
+
+class Unavailable(PaywallError):
+    """Our fault or our facilitator's: 503 with Retry-After and no new challenge."""
+
+    def __init__(self, code: Code, detail: str = "", *, transaction: str = "") -> None:
+        self.code = code
+        self.detail = detail or SENTENCES[code]
+        self.transaction = transaction
+        super().__init__(f"{code}: {self.detail}")
+
+
+class StaleMove(PaywallError):
+    """A payment was not in the state that a move starts from: somebody else moved it."""
+
+
+class LedgerUnavailable(PaywallError):
+    """The database did not take what the ledger had to write."""

@@ -1,0 +1,355 @@
+"""One request through the paywall, from top to bottom.
+
+`through` is written once, as steps; the decorator runs it in a thread or on an event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paywall import (
+    access,
+    conf,
+    database,
+    facilitators,
+    ledger,
+    offers,
+    protocols,
+    receipts,
+    responses,
+    schemes,
+    settlement,
+)
+from paywall.evm.rpc import NodeError
+from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
+from paywall.models import Resource
+from paywall.models.payments import State
+from paywall.steps import call, query
+from paywall.vocabulary import Authorization, Outcome, Rejected, Settled, Unknown
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from paywall.models import Payment
+    from paywall.offers import ForSale, Reference
+    from paywall.steps import Steps
+    from paywall.vocabulary import Credential, Offer
+
+log = logging.getLogger(__name__)
+
+NEVER_CHARGED = frozenset({"HEAD", "OPTIONS"})
+"""Methods that ask about a resource: they get the challenge, whatever they bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the gate stands before."""
+
+    find: Callable[[], Steps[Reference]]
+    """Which Resource is this? Raises `NotForSale`."""
+    view: Callable[[], Any]
+    """The view, for a request that brought a payment: nobody can forge that."""
+    view_for_browsers: Callable[[], Any]
+    """The view behind Django's CSRF check, for what a browser sends by itself."""
+
+
+def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
+    """Let one request through, or answer it here."""
+    try:
+        reference = yield from door.find()
+        sale = offers.peek(reference) or (yield from query(offers.load, reference))
+    except NotForSale as error:
+        log.error("%s %s cannot be sold: %s", request.method, request.path, error)
+        return responses.not_for_sale()
+
+    if sale.access != Resource.Access.REQUEST and (
+        yield from query(access.admits, request, sale)
+    ):
+        response: HttpResponseBase = yield from call(door.view_for_browsers)
+        responses.keep_private(response)
+        return response
+
+    offer = None
+    try:
+        credential = _credential(request)
+        if credential is None:
+            if responses.wants_page(request):
+                return (yield from query(responses.challenge_page, request, sale))
+            return responses.challenge(request, sale)
+        offer = offers.match(sale, credential, time.time())
+        authorization = yield from _check(request, sale, credential, offer)
+        payment = yield from _take(request, sale, credential, offer, authorization)
+        return (yield from _sell(request, door, sale, payment))
+    except Refused as refused:
+        return responses.refusal(request, sale, refused, _failure(offer, refused))
+    except Unavailable as reason:
+        return responses.unavailable(reason, _failure(offer, reason))
+    except LedgerUnavailable:
+        log.exception("%s %s: nothing could be written", request.method, request.path)
+        reason = Unavailable(Code.UNAVAILABLE)
+        return responses.unavailable(reason, _failure(offer, reason))
+
+
+def _credential(request: HttpRequest) -> Credential | None:
+    if request.method in NEVER_CHARGED:
+        return None
+    return protocols.read_credential(request.META, conf.get().max_credential_bytes)
+
+
+def _check(
+    request: HttpRequest, sale: ForSale, credential: Credential, offer: Offer
+) -> Steps[Authorization]:
+    """Signature, window, amount, recipient, and that it was made for this URL."""
+    if credential.resource_url not in (None, request.build_absolute_uri()):
+        raise Refused(Code.RESOURCE_MISMATCH)
+    scheme = schemes.get(offer.scheme)
+    assert scheme is not None
+    authorization = scheme.read(credential, offer, time.time(), conf.get().clock_tolerance)
+    if not authorization.proven:
+        yield from _ask_facilitator(request, offer, authorization)
+    return authorization
+
+
+def _ask_facilitator(
+    request: HttpRequest, offer: Offer, authorization: Authorization
+) -> Steps[None]:
+    """What is no plain key's signature may be a contract wallet's: /verify must say so."""
+    scheme = schemes.get(offer.scheme)
+    assert scheme is not None
+    try:
+        node = settlement.node_for(offer.network)
+        if not (yield from scheme.could_be_contract(authorization, node)):
+            raise Refused(Code.BAD_SIGNATURE)
+    except NodeError as error:
+        log.warning("Cannot look up the payer of an unproven signature: %s", error)
+        raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
+    order = facilitators.Order(
+        offer, authorization.payload, authorization.payer, request.build_absolute_uri()
+    )
+    verdict = yield from facilitators.get().verify(order)
+    if verdict.valid is None:
+        log.warning("The facilitator could not verify a signature: %s", verdict.reason)
+        raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
+    if not verdict.valid:
+        detail = f"The facilitator says: {verdict.reason}." if verdict.reason else ""
+        raise Refused(Code.VERIFICATION_FAILED, detail)
+
+
+def _take(
+    request: HttpRequest,
+    sale: ForSale,
+    credential: Credential,
+    offer: Offer,
+    authorization: Authorization,
+) -> Steps[Payment]:
+    """Claim the authorization, or take up its payment where an earlier request left it."""
+    purpose = ledger.Purpose(
+        sale.resource_id, str(request.method), request.build_absolute_uri()
+    )
+    hold = conf.get().view_timeout
+
+    def claim() -> tuple[Payment, bool]:
+        return ledger.claim(
+            authorization,
+            offer,
+            purpose,
+            protocol=credential.protocol,
+            user_id=access.signed_in(request),
+            hold=hold,
+        )
+
+    payment, is_new = yield from query(claim)
+    if is_new:
+        return payment
+
+    transaction = payment.tx_hash
+    if (payment.resource_id, payment.method, payment.url) != (
+        purpose.resource_id,
+        purpose.method,
+        purpose.url,
+    ):
+        raise Refused(Code.RESOURCE_MISMATCH)
+    if payment.state == State.LOST:
+        raise Refused(Code.PAYMENT_LOST, transaction=transaction)
+    if payment.state == State.FAILED:
+        raise Refused(Code.PAYMENT_FAILED)
+    if payment.delivered_at is not None:
+        raise Refused(Code.ALREADY_USED, transaction=transaction)
+    hold = max(hold, settlement.settle_hold())
+    taken = yield from query(ledger.take_up, payment, hold)
+    if taken is None:
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
+    return taken
+
+
+def _sell(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Settle and serve, in the order of the resource's policy; each payment delivers once."""
+    try:
+        if payment.state == State.CLAIMED and sale.policy == Resource.Policy.AFTER:
+            return (yield from _serve_then_settle(request, door, sale, payment))
+        return (yield from _settle_then_serve(request, door, sale, payment))
+    except StaleMove as error:
+        # Somebody else took the payment over or delivered it, while we were at it.
+        log.warning("payment=%s: %s", payment.pk, error)
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+    except LedgerUnavailable as error:
+        if payment.state == State.CLAIMED:
+            raise
+        log.exception("payment=%s: what became of it could not be written", payment.pk)
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+
+
+def _serve_then_settle(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `after`: run the view, hold what it answers, settle, release."""
+    try:
+        response: HttpResponseBase = yield from call(door.view)
+    except Exception as error:
+        yield from _fail(payment, type(error).__name__)
+        raise
+    if response.status_code >= 400:
+        yield from _fail(payment, f"status {response.status_code}")
+        outcome = _outcome(payment, success=False, code=Code.VIEW_FAILED)
+        responses.mark_paid(response, outcome, None)
+        return response
+    delivery = _Delivery(sale)
+    try:
+        result = yield from settlement.settle(payment, then=delivery)
+        _require_settled(payment, result)
+    except BaseException:
+        _discard(response)
+        raise
+    return (yield from _release(request, response, sale, payment, delivery))
+
+
+def _settle_then_serve(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `before`, and every payment that is collected after a first request broke off."""
+    if payment.state == State.CLAIMED:
+        _require_settled(payment, (yield from settlement.settle(payment)))
+    elif payment.state == State.SETTLING:
+        result = yield from settlement.resolve(payment, buyer_waits=True)
+        _require_settled(payment, result)
+    # Settled, and ours to deliver: nobody else shall run the view meanwhile.
+    yield from query(ledger.put_off, payment, conf.get().view_timeout)
+    try:
+        response: HttpResponseBase = yield from call(door.view)
+    except Exception:
+        yield from query(ledger.put_off, payment, 0)
+        raise
+    if response.status_code >= 400:
+        yield from query(ledger.put_off, payment, 0)
+        receipt = yield from query(receipts.path, payment)
+        _mark_paid(request, response, payment, receipt)
+        return response
+    delivery = _Delivery(sale)
+    try:
+        yield from query(delivery, payment)
+    except BaseException:
+        _discard(response)
+        raise
+    return (yield from _release(request, response, sale, payment, delivery))
+
+
+class _Delivery:
+    """Writes that a payment delivers, and the pass that it bought, in one transaction."""
+
+    def __init__(self, sale: ForSale) -> None:
+        self.sale = sale
+        self.secret: str | None = None
+
+    def __call__(self, payment: Payment) -> None:
+        self.secret = _deliver(payment, self.sale)
+
+
+@database.durable
+def _deliver(payment: Payment, sale: ForSale) -> str | None:
+    ledger.delivered(payment)
+    ledger.put_off(payment, 0)
+    return access.grant(payment, sale) if sale.access != Resource.Access.REQUEST else None
+
+
+def _release(
+    request: HttpRequest,
+    response: HttpResponseBase,
+    sale: ForSale,
+    payment: Payment,
+    delivery: _Delivery,
+) -> Steps[HttpResponseBase]:
+    receipt = yield from query(receipts.path, payment)
+    _mark_paid(request, response, payment, receipt)
+    if delivery.secret is not None:
+        access.hand(request, response, sale, delivery.secret)
+    return response
+
+
+def _require_settled(payment: Payment, result: Settled | Rejected | Unknown) -> None:
+    """Raise what the buyer has to be told unless the payment is settled."""
+    match result:
+        case Unknown():
+            raise Unavailable(
+                Code.SETTLEMENT_PENDING, transaction=result.transaction or payment.tx_hash
+            )
+        case Rejected(ours=True):
+            log.error("payment=%s not taken: %s %s", payment.pk, result.code, result.detail)
+            raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
+        case Rejected():
+            detail = f"Nothing was charged: {result.code}."
+            raise Refused(Code.SETTLEMENT_REFUSED, detail)
+
+
+def _fail(payment: Payment, why: str) -> Steps[None]:
+    """The view failed, so the payment is not taken. If that cannot be written, the sweep will."""
+    try:
+        yield from query(ledger.failed, payment, Code.VIEW_FAILED, why)
+    except (LedgerUnavailable, StaleMove):
+        log.exception("payment=%s was not taken; the view failed (%s)", payment.pk, why)
+
+
+def _mark_paid(
+    request: HttpRequest, response: HttpResponseBase, payment: Payment, receipt: str | None
+) -> None:
+    receipt_url = request.build_absolute_uri(receipt) if receipt else None
+    responses.mark_paid(response, _outcome(payment, success=True), receipt_url)
+
+
+def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
+    return Outcome(
+        success=success,
+        network=payment.network,
+        transaction=payment.tx_hash,
+        payer=payment.payer,
+        error_code=code,
+        amount=str(payment.amount) if success else "",
+    )
+
+
+def _failure(offer: Offer | None, reason: Refused | Unavailable) -> Outcome:
+    return Outcome(
+        success=False,
+        network=offer.network if offer else "",
+        transaction=reason.transaction,
+        error_code=str(reason.code),
+        error_message=reason.detail,
+    )
+
+
+def _discard(response: HttpResponseBase) -> None:
+    """Free what a response holds (an open file, say) that will not go out.
+
+    Not `response.close()`: that would tell Django that the request is over.
+    """
+    for closer in response._resource_closers:  # type: ignore[attr-defined]
+        try:
+            closer()
+        except Exception:
+            log.exception("A response that was held back could not be closed")

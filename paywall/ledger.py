@@ -1,0 +1,300 @@
+"""The only writer of `Payment.state`.
+
+States move only along these arrows, each by compare-and-swap with an event beside it:
+
+    claimed  -> settling | failed
+    settling -> settled  | failed
+    settled  -> confirmed | lost
+
+Who works on a payment holds it: `held_until` keeps others away, and `attempts`, which every
+taking-up raises, tells a late worker that somebody else has taken over.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max
+from django.dispatch import Signal
+from django.utils import timezone
+
+from paywall import database, signals
+from paywall.exceptions import StaleMove
+from paywall.models import AccessPass, Payment, PaymentEvent, Receipt
+from paywall.models.payments import State
+from paywall.vocabulary import Authorization, Offer, Paid
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a payment is made for; it serves nothing else."""
+
+    resource_id: int
+    method: str
+    url: str
+
+
+@database.durable
+def claim(
+    authorization: Authorization,
+    offer: Offer,
+    purpose: Purpose,
+    *,
+    protocol: str,
+    user_id: Any = None,
+    hold: float,
+) -> tuple[Payment, bool]:
+    """The payment of an authorization, and whether this call made it.
+
+    The insert is the lock: of any number of callers with one authorization, one gets True and
+    holds the payment for `hold` seconds.
+    """
+    now = timezone.now()
+    payment = Payment(
+        identity=authorization.identity,
+        resource_id=purpose.resource_id,
+        account_id=offer.account_id,
+        user_id=user_id,
+        method=purpose.method,
+        url=purpose.url,
+        protocol=protocol,
+        offer=offer.snapshot(),
+        payload=dict(authorization.payload),
+        network=offer.network,
+        payer=authorization.payer,
+        amount=offer.amount,
+        price=offer.price,
+        currency=offer.currency,
+        state=State.CLAIMED,
+        expires_at=authorization.expires_at,
+        created_at=now,
+        held_until=now + timedelta(seconds=hold),
+    )
+    using = database.alias()
+    try:
+        with transaction.atomic(using=using):
+            payment.save(using=using, force_insert=True)
+    except IntegrityError:
+        return Payment.objects.using(using).get(identity=authorization.identity), False
+    _record(payment, "claimed", now, resource=purpose.resource_id, url=purpose.url)
+    return payment, True
+
+
+@database.durable
+def take_up(payment: Payment, hold: float) -> Payment | None:
+    """Hold a payment that nobody holds, for `hold` seconds; None if somebody was quicker."""
+    now = timezone.now()
+    taken = _rows(payment).filter(held_until__lte=now).update(
+        attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold)
+    )
+    return _fresh(payment) if taken else None
+
+
+@database.durable
+def put_off(payment: Payment, seconds: float) -> None:
+    """Let go of a payment, and have nobody look at it for some seconds. It need not be held."""
+    _rows(payment).update(held_until=timezone.now() + timedelta(seconds=seconds))
+
+
+@database.durable
+def note(payment: Payment, kind: str, *, transaction: str = "", **data: Any) -> None:
+    """Record what happened without moving the payment."""
+    if transaction and not payment.tx_hash:
+        Payment.objects.using(database.alias()).filter(pk=payment.pk, tx_hash="").update(
+            tx_hash=transaction
+        )
+        payment.tx_hash = transaction
+    _record(payment, kind, timezone.now(), transaction=transaction, **data)
+
+
+@database.durable
+def settling(payment: Payment, hold: float) -> None:
+    """A settle call is about to go out. Raises `StaleMove`."""
+    now = timezone.now()
+    _move(payment, [State.CLAIMED], State.SETTLING, held_until=now + timedelta(seconds=hold))
+
+
+@database.durable
+def settled(payment: Payment, transaction: str) -> None:
+    """A transaction was named. The buyer is owed what it bought, so there is a receipt.
+
+    Raises `StaleMove`.
+    """
+    now = timezone.now()
+    _move(
+        payment,
+        [State.SETTLING],
+        State.SETTLED,
+        signals.payment_settled,
+        tx_hash=transaction,
+        settled_at=now,
+        held_until=now,
+        error_code="",
+        error_detail="",
+    )
+    offer = payment.taken_offer
+    resource = payment.resource
+    Receipt.objects.using(database.alias()).create(
+        payment=payment,
+        issued_at=now,
+        sold={
+            "resource": resource.slug,
+            "title": resource.title,
+            "url": payment.url,
+            "method": payment.method,
+            "price": f"{offer.price.normalize():f}",
+            "currency": offer.currency,
+            "symbol": offer.symbol,
+        },
+    )
+
+
+@database.durable
+def failed(payment: Payment, code: str, detail: str = "") -> None:
+    """It can never settle. Raises `StaleMove`."""
+    _move(
+        payment,
+        [State.CLAIMED, State.SETTLING],
+        State.FAILED,
+        signals.payment_failed,
+        error_code=code,
+        error_detail=detail,
+        closed_at=timezone.now(),
+    )
+
+
+@database.durable
+def delivered(payment: Payment) -> None:
+    """What was bought goes out now: at most once, so this is written before it leaves.
+
+    Raises `StaleMove` if it was delivered already or another request took over.
+    """
+    now = timezone.now()
+    changed = (
+        _rows(payment)
+        .filter(state__in=[State.SETTLED, State.CONFIRMED], delivered_at__isnull=True)
+        .update(delivered_at=now)
+    )
+    if not changed:
+        raise StaleMove(f"payment={payment.pk} cannot be delivered")  # noqa: EM102
+    payment.delivered_at = now
+    _record(payment, "delivered", now)
+
+
+@database.durable
+def confirmed(payment: Payment, evidence: Paid) -> None:
+    """The chain shows it, deep enough: final, and its receipt gets its number.
+
+    Raises `StaleMove`.
+    """
+    now = timezone.now()
+    using = database.alias()
+    _move(
+        payment,
+        [State.SETTLED],
+        State.CONFIRMED,
+        signals.payment_confirmed,
+        tx_hash=evidence.transaction,
+        block_number=evidence.block_number,
+        block_hash=evidence.block_hash,
+        confirmed_at=now,
+        error_code="",
+        error_detail="",
+    )
+    # One numbering at a time, so that there are no gaps: whoever has the first receipt locked
+    # counts. (Before there is one, and on SQLite, the unique number or the write lock decides.)
+    receipts = Receipt.objects.using(using)
+    receipts.select_for_update().filter(number=1).first()
+    last = receipts.aggregate(last=Max("number"))["last"] or 0
+    receipts.filter(payment=payment).update(number=last + 1)
+
+
+@database.durable
+def lost(payment: Payment, code: str, detail: str = "") -> None:
+    """It was settled and the chain shows otherwise: passes go. Raises `StaleMove`."""
+    now = timezone.now()
+    _move(
+        payment,
+        [State.SETTLED],
+        State.LOST,
+        signals.payment_lost,
+        error_code=code,
+        error_detail=detail,
+        closed_at=now,
+    )
+    AccessPass.objects.using(database.alias()).filter(
+        payment=payment, revoked_at__isnull=True
+    ).update(revoked_at=now)
+
+
+def get(identity: str) -> Payment | None:
+    """The payment of an authorization, or None."""
+    return Payment.objects.using(database.alias()).filter(identity=identity).first()
+
+
+def _move(
+    payment: Payment,
+    origins: list[State],
+    state: State,
+    signal: Signal | None = None,
+    **changes: Any,
+) -> None:
+    """Compare and swap, with the event; the signal goes out once it is committed."""
+    now = timezone.now()
+    came_from = payment.state
+    changed = _rows(payment).filter(state__in=origins).update(state=state, **changes)
+    if not changed:
+        message = f"payment={payment.pk} did not move to {state}: somebody else moved it"
+        raise StaleMove(message)
+    payment.state = state
+    for name, value in changes.items():
+        setattr(payment, name, value)
+    told = {k: v for k, v in changes.items() if k in ("tx_hash", "error_code", "error_detail") and v}
+    if "block_number" in changes:
+        told["block_number"] = changes["block_number"]
+    _record(payment, state, now, **told)
+    level = logging.ERROR if state == State.LOST else logging.INFO
+    log.log(
+        level,
+        "payment=%s %s -> %s%s",
+        payment.pk,
+        came_from,
+        state,
+        f" ({payment.error_code})" if payment.error_code else "",
+        extra={"payment": payment.pk, "state": str(state), "error_code": payment.error_code},
+    )
+    if signal is not None:
+        transaction.on_commit(
+            lambda: _tell(signal, payment), using=database.alias(), robust=True
+        )
+
+
+def _tell(signal: Signal, payment: Payment) -> None:
+    for receiver, answer in signal.send_robust(Payment, payment=payment):
+        if isinstance(answer, Exception):
+            log.error("payment=%s: %r failed", payment.pk, receiver, exc_info=answer)
+
+
+def _rows(payment: Payment) -> Any:
+    """The payment's row, if nobody has taken it up since."""
+    return Payment.objects.using(database.alias()).filter(
+        pk=payment.pk, attempts=payment.attempts
+    )
+
+
+def _fresh(payment: Payment) -> Payment:
+    return Payment.objects.using(database.alias()).select_related("account").get(pk=payment.pk)
+
+
+def _record(payment: Payment, kind: str, at: datetime, **data: Any) -> None:
+    PaymentEvent.objects.using(database.alias()).create(
+        payment=payment, kind=kind, at=at, data={k: v for k, v in data.items() if v != ""}
+    )
+
+

@@ -1,0 +1,59 @@
+"""`manage.py paywall_run`: what the Celery tasks do, in one process, for sites without a worker."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, close_old_connections
+
+from paywall import engine
+from paywall.schedule import CONFIRM_EVERY, SWEEP_EVERY
+
+log = logging.getLogger("paywall.run")
+
+
+class Command(BaseCommand):
+    help = "Confirm settled payments on the chain and resolve stuck ones, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="One round of each, then exit.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            self._round("sweep", engine.sweep)
+            self._round("confirm", engine.confirm_payments)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        self.stdout.write("Watching payments. Stop with Ctrl-C.")
+        swept = 0.0
+        while not stop.is_set():
+            close_old_connections()
+            try:
+                if time.monotonic() - swept >= SWEEP_EVERY or not swept:
+                    self._round("sweep", engine.sweep)
+                    swept = time.monotonic()
+                self._round("confirm", engine.confirm_payments)
+            except DatabaseError:
+                log.exception("The database is not there; trying again")
+            stop.wait(CONFIRM_EVERY)
+
+    def _round(self, name: str, work: Any) -> None:
+        counts = work()
+        if counts or self.verbosity > 1:
+            told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+            self.stdout.write(f"{name}: {told or 'nothing to do'}")
+
+    @property
+    def verbosity(self) -> int:
+        return getattr(self, "_verbosity", 1)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self._verbosity: int = options["verbosity"]
+        return super().execute(*args, **options)

@@ -1,0 +1,9 @@
+"""What the paywall remembers."""
+
+from .access import AccessPass
+from .accounts import Account
+from .payments import Payment, PaymentEvent
+from .receipts import Receipt
+from .resources import Price, Resource
+
+__all__ = ["AccessPass", "Account", "Payment", "PaymentEvent", "Price", "Receipt", "Resource"]

@@ -1,0 +1,51 @@
+"""The right to come back without paying."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .payments import Payment
+from .resources import Resource
+
+
+class AccessPass(models.Model):
+    """Opens one resource to a holder for a time: a browser by its cookie, or a user."""
+
+    resource = models.ForeignKey(
+        Resource, models.CASCADE, related_name="passes", verbose_name=_("resource")
+    )
+    payment = models.OneToOneField(
+        Payment, models.PROTECT, related_name="access_pass", verbose_name=_("payment")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    token_hash = models.CharField(
+        _("token hash"),
+        max_length=64,
+        unique=True,
+        editable=False,
+        help_text=_("Of the secret in the holder's cookie."),
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(
+        _("expires"), null=True, blank=True, help_text=_("Never, if empty.")
+    )
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("access pass")
+        verbose_name_plural = _("access passes")
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["user", "resource"], name="paywall_pass_of_user")]
+
+    def __str__(self) -> str:
+        return f"pass #{self.pk} to {self.resource_id}"

@@ -1,0 +1,179 @@
+"""One authorization, and all that happened to it. Only the ledger writes `state`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from paywall.vocabulary import Offer
+
+from .accounts import Account
+from .resources import Resource
+
+
+class State(models.TextChoices):
+    """The life of a payment; `docs/architecture.md` draws it."""
+
+    CLAIMED = "claimed", _("claimed")
+    SETTLING = "settling", _("settling")
+    SETTLED = "settled", _("settled")
+    CONFIRMED = "confirmed", _("confirmed")
+    FAILED = "failed", _("failed")
+    LOST = "lost", _("lost")
+
+
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    """Payments by what has to be done about them."""
+
+    def unheld(self) -> PaymentQuerySet:
+        """Those on which nobody works and which were not put off."""
+        return self.filter(held_until__lte=timezone.now())
+
+    def needing_attention(self) -> PaymentQuerySet:
+        """Those that the paywall cannot resolve by itself: the owner must look."""
+        return self.filter(
+            models.Q(state=State.LOST) | models.Q(state=State.SETTLING, attempts__gt=3)
+        )
+
+
+class Payment(models.Model):
+    """One authorization by a buyer, with its state."""
+
+    State = State
+
+    identity = models.CharField(_("identity"), max_length=255, unique=True, editable=False)
+    resource = models.ForeignKey(
+        Resource, models.PROTECT, related_name="payments", verbose_name=_("resource")
+    )
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="payments", verbose_name=_("account")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("user"),
+        help_text=_("Who was signed in when paying."),
+    )
+
+    method = models.CharField(_("method"), max_length=20)
+    url = models.TextField(_("URL"))
+    protocol = models.CharField(_("protocol"), max_length=20)
+    offer = models.JSONField(_("offer"), help_text=_("What was offered and taken."))
+    payload = models.JSONField(
+        _("authorization"), help_text=_("What the buyer signed. Whoever has it can settle it.")
+    )
+
+    network = models.CharField(_("network"), max_length=40)
+    payer = models.CharField(_("payer"), max_length=64, db_index=True)
+    amount = models.DecimalField(
+        _("amount"),
+        max_digits=78,
+        decimal_places=0,
+        help_text=_("In the token's smallest unit."),
+    )
+    price = models.DecimalField(_("price"), max_digits=20, decimal_places=8)
+    currency = models.CharField(_("currency"), max_length=3)
+
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.CLAIMED
+    )
+    error_code = models.CharField(_("error"), max_length=100, blank=True)
+    error_detail = models.TextField(_("error detail"), blank=True)
+    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
+    block_number = models.PositiveBigIntegerField(_("block"), null=True, blank=True)
+    block_hash = models.CharField(_("block hash"), max_length=80, blank=True)
+
+    attempts = models.PositiveIntegerField(
+        _("attempts"), default=1, help_text=_("How often somebody took this payment up.")
+    )
+    held_until = models.DateTimeField(
+        _("held until"), help_text=_("Until then somebody works on it, or it was put off.")
+    )
+    expires_at = models.DateTimeField(
+        _("expires"), help_text=_("When the authorization ceases to be valid.")
+    )
+    created_at = models.DateTimeField(_("claimed"), default=timezone.now, db_index=True)
+    settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    delivered_at = models.DateTimeField(_("delivered"), null=True, blank=True)
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    closed_at = models.DateTimeField(
+        _("closed"), null=True, blank=True, help_text=_("When it failed or was lost.")
+    )
+
+    objects = PaymentQuerySet.as_manager()
+    events: models.Manager[PaymentEvent]
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["state", "held_until"], name="paywall_payment_work"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=State.values), name="paywall_payment_state_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount__gt=0), name="paywall_payment_amount_positive"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["settled", "confirmed"])
+                | (models.Q(settled_at__isnull=False) & ~models.Q(tx_hash="")),
+                name="paywall_payment_settled_has_transaction",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="confirmed")
+                | models.Q(confirmed_at__isnull=False, block_number__isnull=False),
+                name="paywall_payment_confirmed_has_block",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(delivered_at__isnull=True)
+                | models.Q(settled_at__isnull=False),
+                name="paywall_payment_delivered_was_settled",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["failed", "lost"])
+                | (models.Q(closed_at__isnull=False) & ~models.Q(error_code="")),
+                name="paywall_payment_closed_has_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.price.normalize():f} {self.currency} ({self.state})"
+
+    @property
+    def taken_offer(self) -> Offer:
+        return Offer.from_snapshot(self.offer)
+
+
+class PaymentEvent(models.Model):
+    """One thing that happened to a payment. Append-only."""
+
+    payment = models.ForeignKey(
+        Payment, models.CASCADE, related_name="events", verbose_name=_("payment")
+    )
+    kind = models.CharField(_("event"), max_length=40)
+    data = models.JSONField(_("data"), default=dict, blank=True)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("payment event")
+        verbose_name_plural = _("payment events")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            message = "Payment events are append-only."
+            raise TypeError(message)
+        super().save(*args, **kwargs)

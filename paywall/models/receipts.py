@@ -1,0 +1,50 @@
+"""The proof handed to the buyer."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .payments import Payment
+
+
+def unguessable() -> str:
+    """128 bits of chance, safe in a URL."""
+    return secrets.token_urlsafe(16)
+
+
+class Receipt(models.Model):
+    """One per payment, issued once content was delivered or is owed."""
+
+    public_id = models.CharField(
+        _("public id"), max_length=40, unique=True, default=unguessable, editable=False
+    )
+    payment = models.OneToOneField(
+        Payment, models.PROTECT, related_name="receipt", verbose_name=_("payment")
+    )
+    number = models.PositiveBigIntegerField(
+        _("number"),
+        null=True,
+        blank=True,
+        unique=True,
+        help_text=_("For the books, consecutive; given when the payment is confirmed."),
+    )
+    sold = models.JSONField(_("sold"), help_text=_("What was sold, as it was then."))
+    issued_at = models.DateTimeField(_("issued"), default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(number__isnull=True) | models.Q(number__gte=1),
+                name="paywall_receipt_number_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"No. {self.number}" if self.number else self.public_id

@@ -1,0 +1,209 @@
+"""Resource + Price + Account -> offers and challenge bytes, kept for a second at most.
+
+A request that brings no payment is answered from here without a query.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.signals import post_delete, post_save
+from django.utils import timezone
+
+from paywall import conf, database, protocols, schemes
+from paywall.exceptions import Code, NotForSale, Refused
+from paywall.models import Account, Price, Resource
+from paywall.protocols.base import Goods
+from paywall.vocabulary import Credential, Offer
+
+log = logging.getLogger(__name__)
+
+Reference = str | int
+"""A resource by slug (`str`) or primary key (`int`)."""
+
+MAX_CACHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ForSale:
+    """A resource as it is sold now, with everything that answering a request takes."""
+
+    resource_id: int
+    slug: str
+    title: str
+    description: str
+    mime_type: str
+    policy: str
+    access: str
+    pass_seconds: int | None
+    offers: tuple[Offer, ...]
+    former_offers: tuple[tuple[Offer, float], ...]
+    """Offers that were made before and can be taken until a time (Unix seconds)."""
+    challenge: protocols.Challenge
+    stale_at: float
+    """On the monotonic clock."""
+
+
+_cache: dict[Reference, ForSale] = {}
+_lock = threading.Lock()
+
+
+def peek(reference: Reference) -> ForSale | None:
+    """What is kept of a resource, if it is fresh enough to be sold from."""
+    found = _cache.get(reference)
+    return found if found is not None and time.monotonic() < found.stale_at else None
+
+
+def load(reference: Reference) -> ForSale:
+    """A resource from the database, kept for a while. Raises `NotForSale`."""
+    started = time.monotonic()
+    found = _load(reference, started + conf.get().cache_seconds)
+    with _lock:
+        _cache.pop(reference, None)
+        while len(_cache) >= MAX_CACHED:
+            del _cache[next(iter(_cache))]
+        _cache[reference] = found
+    return found
+
+
+def forget(**_: Any) -> None:
+    """Keep nothing: the next request reads the database."""
+    with _lock:
+        _cache.clear()
+
+
+def match(sale: ForSale, credential: Credential, now: float) -> Offer:
+    """The offer of ours that a credential takes. Raises `Refused`."""
+    scheme = schemes.get(credential.scheme)
+    if scheme is None:
+        raise Refused(Code.UNSUPPORTED_SCHEME)
+    offers = [*sale.offers, *(offer for offer, until in sale.former_offers if now <= until)]
+    if credential.accepted is None:
+        offer = scheme.pick(credential, offers)
+    else:
+        accepted = credential.accepted
+        offer = next((offer for offer in offers if _is_same(offer, accepted)), None)
+    if offer is None:
+        raise Refused(Code.NO_MATCHING_OFFER)
+    return offer
+
+
+def _is_same(offer: Offer, accepted: Any) -> bool:
+    """Whether a buyer's echo names this offer. How long it could be taken may have changed."""
+    return (
+        accepted["scheme"] == offer.scheme
+        and accepted["network"] == offer.network
+        and accepted["asset"].lower() == offer.asset.lower()
+        and accepted["amount"] == str(offer.amount)
+        and accepted["payTo"].lower() == offer.pay_to.lower()
+        and all((accepted["extra"] or {}).get(key) == value for key, value in offer.extra.items())
+    )
+
+
+def _load(reference: Reference, stale_at: float) -> ForSale:
+    using = database.alias()
+    by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
+    resource = Resource.objects.using(using).filter(**by).first()
+    if resource is None:
+        message = f"There is no resource {reference!r}."
+        raise NotForSale(message)
+    if not resource.active:
+        message = f"Resource {resource.slug!r} is not active."
+        raise NotForSale(message)
+
+    now = timezone.now()
+    offer_timeout = timedelta(seconds=conf.get().offer_timeout)
+    current, former = [], []
+    accounts = list(
+        Account.objects.using(using).filter(
+            Q(enabled=True) | Q(disabled_at__gt=now - offer_timeout)
+        )
+    )
+    for price, superseded_at in _prices(resource, now, now - offer_timeout):
+        for account in accounts:
+            offer = _offer(price, account)
+            if offer is None:
+                continue
+            ended = min((t for t in (superseded_at, account.disabled_at) if t), default=None)
+            if ended is None:
+                current.append((account.order, offer))
+            else:
+                former.append((offer, (ended + offer_timeout).timestamp()))
+    if not current:
+        message = (
+            f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
+            "in the price's currency."
+        )
+        raise NotForSale(message)
+
+    offers = tuple(offer for _, offer in sorted(current, key=lambda pair: pair[0]))
+    goods = Goods(resource.title, resource.description, resource.mime_type)
+    return ForSale(
+        resource_id=resource.pk,
+        slug=resource.slug,
+        title=resource.title,
+        description=resource.description,
+        mime_type=resource.mime_type,
+        policy=resource.policy,
+        access=resource.access,
+        pass_seconds=resource.pass_seconds,
+        offers=offers,
+        former_offers=tuple(former),
+        challenge=protocols.challenge(goods, offers),
+        stale_at=stale_at,
+    )
+
+
+def _prices(
+    resource: Resource, now: datetime, since: datetime
+) -> list[tuple[Price, datetime | None]]:
+    """Prices in force at some time since, newest first, with when each was superseded."""
+    prices = Price.objects.using(resource._state.db).filter(resource=resource)
+    found = list(
+        (prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)).order_by(
+            "currency", "-valid_from", "-pk"
+        )
+    )
+    result: list[tuple[Price, datetime | None]] = []
+    for price in found:
+        newer = result[-1][0] if result and result[-1][0].currency == price.currency else None
+        result.append((price, newer.valid_from if newer else None))
+    return result
+
+
+def _offer(price: Price, account: Account) -> Offer | None:
+    """Price x account, or None where the one cannot be paid with the other."""
+    if price.currency != account.currency:
+        return None
+    amount = account.atomic(price.amount)
+    scheme = schemes.get("exact")
+    assert scheme is not None
+    if amount is None:
+        log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
+        return None
+    return Offer(
+        scheme=scheme.name,
+        network=account.network,
+        asset=account.asset,
+        amount=amount,
+        pay_to=account.pay_to,
+        timeout=conf.get().offer_timeout,
+        extra=scheme.extra(account.eip712_name, account.eip712_version),
+        account_id=account.pk,
+        price_id=price.pk,
+        price=price.amount,
+        currency=price.currency,
+        symbol=account.symbol,
+        decimals=account.decimals,
+    )
+
+
+for _model in (Resource, Price, Account):
+    post_save.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")
+    post_delete.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")

@@ -1,0 +1,147 @@
+"""What goes out: challenges, refusals and the headers on what was paid."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_cache_control, patch_vary_headers
+
+from paywall import conf, protocols
+from paywall.evm import networks
+from paywall.exceptions import SENTENCES, Code
+from paywall.protocols.base import problem
+from paywall.vocabulary import Outcome
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from paywall.exceptions import Refused, Unavailable
+    from paywall.offers import ForSale
+
+EXPOSED = ", ".join([*protocols.RESPONSE_HEADERS, "Link"])
+VARY = [*protocols.REQUEST_HEADERS, "Accept", "Cookie"]
+_VARY = ", ".join(VARY)
+_JSON, _PROBLEM = "application/json", "application/problem+json"
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether a person's browser asks: it navigates, or accepts HTML before JSON."""
+    meta = request.META
+    if meta.get("HTTP_SEC_FETCH_MODE") == "navigate":
+        return True
+    accept: str = meta.get("HTTP_ACCEPT", "")
+    if "html" not in accept:
+        return False
+    return request.accepts("text/html") or request.accepts("application/xhtml+xml")
+
+
+def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
+    """402 with the offers, for a program. The content is made once a second, not here."""
+    url = request.build_absolute_uri()
+    content_type = _PROBLEM if _PROBLEM in request.META.get("HTTP_ACCEPT", "") else _JSON
+    response = HttpResponse(sale.challenge.body(url), content_type=content_type, status=402)
+    return _as_challenge(response, sale.challenge.header(url))
+
+
+def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
+    """The same 402 with the same headers, and a page for a person. Renders a template."""
+    url = request.build_absolute_uri()
+    context = {
+        "resource": sale,
+        "offers": [
+            {
+                "price": offer.price.normalize(),
+                "currency": offer.currency,
+                "symbol": offer.symbol,
+                "network": networks.title(offer.network),
+                "testnet": networks.is_testnet(offer.network),
+            }
+            for offer in sale.offers
+        ],
+        "url": url,
+    }
+    page = render_to_string("paywall/payment_required.html", context, request)
+    return _as_challenge(HttpResponse(page, status=402), sale.challenge.header(url))
+
+
+def refusal(
+    request: HttpRequest, sale: ForSale, refused: Refused, outcome: Outcome
+) -> HttpResponse:
+    """402 (or 400) with the reason, and the offers once more."""
+    url = request.build_absolute_uri()
+    body = sale.challenge.refusal_body(
+        url, refused.status, refused.code, refused.detail, transaction=refused.transaction
+    )
+    response = HttpResponse(body, content_type=_JSON, status=refused.status)
+    _as_challenge(response, sale.challenge.header(url, refused.code))
+    for name, value in protocols.outcome_headers(outcome).items():
+        response.headers[name] = value
+    return response
+
+
+def unavailable(reason: Unavailable, outcome: Outcome | None) -> HttpResponse:
+    """503 with Retry-After, and no challenge: the buyer must not pay again."""
+    return _service_unavailable(reason.code, reason.detail, outcome)
+
+
+def not_for_sale() -> HttpResponse:
+    """503: the owner's log says why."""
+    return _service_unavailable(Code.NOT_FOR_SALE, SENTENCES[Code.NOT_FOR_SALE], None)
+
+
+def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | None) -> None:
+    """Put what became of the payment on the view's own response, which stays as it is."""
+    keep_private(response)
+    headers = response.headers
+    for name, value in protocols.outcome_headers(outcome).items():
+        headers[name] = value
+    if receipt_url:
+        link = f'<{receipt_url}>; rel="receipt"; type="{_JSON}"'
+        headers["Link"] = f"{headers['Link']}, {link}" if "Link" in headers else link
+    exposed = headers.get("Access-Control-Expose-Headers")
+    headers["Access-Control-Expose-Headers"] = f"{exposed}, {EXPOSED}" if exposed else EXPOSED
+
+
+def keep_private(response: HttpResponseBase) -> None:
+    """Paid content is its buyer's: no shared cache may keep it for the next one."""
+    patch_cache_control(response, private=True)  # type: ignore[arg-type]
+    patch_vary_headers(response, VARY)  # type: ignore[arg-type]
+
+
+def _as_challenge(response: HttpResponse, header: str) -> HttpResponse:
+    headers = response.headers
+    headers["PAYMENT-REQUIRED"] = header
+    headers["Cache-Control"] = "no-store"
+    headers["Vary"] = _VARY
+    headers["Access-Control-Expose-Headers"] = EXPOSED
+    _keep_out_of_log(response)
+    return response
+
+
+def _service_unavailable(code: Code, detail: str, outcome: Outcome | None) -> HttpResponse:
+    transaction = outcome.transaction if outcome else ""
+    body: dict[str, Any] = {
+        "x402Version": 2,
+        "error": code,
+        **problem(503, code, detail, transaction=transaction),
+    }
+    response = HttpResponse(json.dumps(body), content_type=_JSON, status=503)
+    response.headers["Retry-After"] = str(conf.get().retry_after)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = _VARY
+    response.headers["Access-Control-Expose-Headers"] = f"{EXPOSED}, Retry-After"
+    if outcome is not None:
+        for name, value in protocols.outcome_headers(outcome).items():
+            response.headers[name] = value
+    _keep_out_of_log(response)
+    return response
+
+
+def _keep_out_of_log(response: HttpResponse) -> None:
+    """Django would log every 4xx and 5xx; a challenge is daily business, and what is not,
+    the paywall logs itself with the payment's id."""
+    response._has_been_logged = True  # type: ignore[attr-defined]

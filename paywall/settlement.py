@@ -1,0 +1,255 @@
+"""How a claimed payment gets settled, and how an unknown outcome is resolved.
+
+    settle   claimed -> settling -> settled | failed, or stays settling: unknown
+    resolve  settling (unknown) -> settled | failed, or stays
+    confirm  settled -> confirmed | lost, or stays
+
+All three are steps: the gate and the Celery tasks run the same lines. No transaction is open
+and no lock is held while a facilitator or a node is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from paywall import conf, database, facilitators, ledger, schemes
+from paywall.evm.rpc import Node
+from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.models.payments import State
+from paywall.steps import query
+from paywall.vocabulary import (
+    Finding,
+    Paid,
+    Rejected,
+    Settled,
+    Settlement,
+    Spent,
+    Undecided,
+    Unknown,
+    Unspent,
+)
+
+if TYPE_CHECKING:
+    from paywall.models import Payment
+    from paywall.steps import Steps
+
+log = logging.getLogger(__name__)
+
+Then = Callable[["Payment"], None]
+"""What the ledger shall write in the same transaction in which a payment becomes settled."""
+
+LONGEST_PAUSE = 3600
+"""Seconds between two looks at a payment that will not resolve."""
+
+
+def node_for(network: str) -> Node | None:
+    """The node that reads a network, or None where the site has none."""
+    settings = conf.get()
+    url = settings.rpc_url(network)
+    return Node(url, settings.rpc_timeout) if url else None
+
+
+def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
+    """Settle a payment that was claimed and is held by the caller. Raises `StaleMove`."""
+    try:
+        facilitator = facilitators.get()
+    except Unavailable as error:
+        yield from query(ledger.failed, payment, error.code, "no facilitator is configured")
+        return Rejected(error.code, ours=True)
+    yield from query(ledger.settling, payment, settle_hold())
+    try:
+        return (yield from _settle(payment, facilitator, then))
+    except LedgerUnavailable:
+        log.exception("payment=%s: what became of it could not be written", payment.pk)
+        return Unknown("it could not be written down", payment.tx_hash)
+
+
+def _settle(
+    payment: Payment, facilitator: facilitators.Facilitator, then: Then | None
+) -> Steps[Settlement]:
+    answer = yield from facilitator.settle(_order(payment))
+    if isinstance(answer, Unknown):
+        yield from query(
+            ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
+        )
+        log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
+        node = node_for(payment.network)
+        if node is not None:
+            answer = yield from _by_chain(payment, node, answer)
+        elif answer.transaction:
+            answer = yield from _why_it_reverted(payment, facilitator, answer)
+    return (yield from _conclude(payment, answer, then))
+
+
+def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
+    """Find out about a payment in `settling` that the caller has taken up.
+
+    By the chain where there is a node. Without one, or while the buyer waits for an
+    authorization that nobody has used yet, the same facilitator is asked again with the same
+    payload: an authorization moves money once at most. But what it answers to a second asking
+    can only prove success: a refusal may be the first asking's doing. Raises `StaleMove`.
+    """
+    node = node_for(payment.network)
+    outcome: Settlement = Unknown("not resolved yet", payment.tx_hash)
+    if node is not None:
+        outcome = yield from _by_chain(payment, node, outcome)
+    unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
+    if node is None or (unspent and buyer_waits):
+        outcome = yield from _ask_again(payment)
+    return (yield from _conclude(payment, outcome, then))
+
+
+def _ask_again(payment: Payment) -> Steps[Settlement]:
+    """Put the same payload before the same facilitator once more."""
+    try:
+        facilitator = facilitators.get()
+    except Unavailable as error:
+        return Unknown(error.code, payment.tx_hash)
+    answer = yield from facilitator.settle(_order(payment))
+    if isinstance(answer, Settled):
+        return answer
+    unknown = (
+        answer
+        if isinstance(answer, Unknown)
+        else Unknown(f"refused at a second asking: {answer.code}")
+    )
+    yield from query(
+        ledger.note,
+        payment,
+        "asked again",
+        reason=unknown.reason,
+        transaction=unknown.transaction,
+    )
+    log.warning("payment=%s still unknown after asking again: %s", payment.pk, unknown.reason)
+    return Unknown(unknown.reason, payment.tx_hash)
+
+
+def confirm(payment: Payment) -> Steps[Finding]:
+    """Look for a settled payment on the chain and move it if the answer is final."""
+    node = node_for(payment.network)
+    if node is None:
+        return Undecided("no RPC URL for this network")
+    depth = yield from query(_confirmations, payment)
+    finding = yield from _look(payment, node, depth)
+    try:
+        match finding:
+            case Paid() if finding.depth >= depth:
+                yield from query(ledger.confirmed, payment, finding)
+                return finding
+            case Spent() if finding.depth >= depth:
+                yield from query(ledger.lost, payment, Code.SPENT_ELSEWHERE, finding.reason)
+                return finding
+            case Unspent(never=True):
+                yield from query(
+                    ledger.lost, payment, Code.NOTHING_MOVED, "the authorization expired unused"
+                )
+                return finding
+    except StaleMove:
+        return Undecided("somebody else moved it")
+    yield from query(ledger.put_off, payment, pause(payment.attempts))
+    return finding
+
+
+def pause(attempts: int) -> float:
+    """Seconds until a payment that did not resolve is looked at again."""
+    return float(min(LONGEST_PAUSE, 2 ** min(attempts, 12)))
+
+
+_UNSPENT = "the chain has not seen it"
+
+
+def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
+    """What the chain makes of an unknown outcome."""
+    depth = yield from query(_confirmations, payment)
+    match (yield from _look(payment, node, depth)):
+        case Paid(transaction=transaction):
+            return Settled(transaction)
+        case Unspent(never=True):
+            return Rejected(Code.NEVER_SETTLED)
+        case Unspent(reverted=True):
+            return Rejected(Code.REVERTED)
+        case Unspent():
+            return Unknown(_UNSPENT, known.transaction)
+        case Spent() as spent if spent.depth >= depth:
+            return Rejected(Code.SPENT_ELSEWHERE, spent.reason)
+        case Spent() as spent:
+            return Unknown(spent.reason, known.transaction)
+        case Undecided(reason=reason):
+            return Unknown(f"{known.reason}; {reason}", known.transaction)
+
+
+def _confirmations(payment: Payment) -> int:
+    return payment.account.confirmations
+
+
+def _look(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
+    offer = payment.taken_offer
+    scheme = schemes.get(offer.scheme)
+    assert scheme is not None
+    return (
+        yield from scheme.find(
+            payment.payload,
+            offer,
+            node,
+            since=payment.created_at,
+            confirmations=confirmations,
+            transaction=payment.tx_hash,
+        )
+    )
+
+
+def _why_it_reverted(
+    payment: Payment, facilitator: facilitators.Facilitator, answer: Unknown
+) -> Steps[Settlement]:
+    """Without a node: the facilitator sent a transaction and says that it failed.
+
+    It may have failed because somebody else submitted the authorization first: then the money
+    is here. Only if the facilitator's simulation still gets as far as the payer's balance is
+    the nonce unused, and the transaction had nothing to move.
+    """
+    if answer.reason != "transaction_failed":
+        return answer
+    verdict = yield from facilitator.verify(_order(payment))
+    if verdict.valid is False and verdict.reason in (
+        "invalid_exact_evm_insufficient_balance",
+        "insufficient_funds",
+    ):
+        return Rejected(verdict.reason)
+    return answer
+
+
+@database.durable
+def _settled(payment: Payment, transaction: str, then: Then | None) -> None:
+    ledger.settled(payment, transaction)
+    if then is not None:
+        then(payment)
+
+
+def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps[Settlement]:
+    """Write down what is certain; let go of what is not."""
+    match outcome:
+        case Settled():
+            yield from query(_settled, payment, outcome.transaction, then)
+        case Rejected():
+            yield from query(ledger.failed, payment, outcome.code, outcome.detail)
+        case Unknown():
+            assert payment.state == State.SETTLING
+            # A buyer who comes back when told to shall find it free.
+            yield from query(
+                ledger.put_off, payment, min(pause(payment.attempts), conf.get().retry_after)
+            )
+    return outcome
+
+
+def _order(payment: Payment) -> facilitators.Order:
+    return facilitators.Order(
+        offer=payment.taken_offer, payload=payment.payload, payer=payment.payer, url=payment.url
+    )
+
+
+def settle_hold() -> float:
+    """Nobody else touches a payment while its settle call can still be answered."""
+    settings = conf.get()
+    return settings.facilitator_connect_timeout + settings.facilitator_read_timeout + 10

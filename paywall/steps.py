@@ -1,0 +1,162 @@
+"""What the gate and the settlement ask to be done, and the two drivers that do it.
+
+A rule about money is written once, as a generator that yields steps; `run` performs them in
+a thread, `arun` on an event loop. Exceptions of a step are raised at its `yield`.
+
+    def settle(payment) -> Steps[Settlement]:
+        response = yield from send("POST", url, json=...)
+        yield from query(ledger.settled, payment, response.json()["transaction"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import httpx
+from asgiref.sync import sync_to_async
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Blocking work on the database: in Django's database thread when on an event loop."""
+
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The site's own code: called where we are, awaited when on an event loop."""
+
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One HTTP request to a facilitator or a node, answered by its `httpx.Response`.
+
+    Raises `httpx.HTTPError`. Redirects are not followed: a payment is not to be carried to
+    a host that nobody configured.
+    """
+
+    method: str
+    url: str
+    timeout: httpx.Timeout
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Step = Query | Call | Send
+Steps = Generator[Step, Any, T]
+
+
+def query(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
+    """Have `function` run where blocking database work may be done."""
+    return cast("T", (yield Query(partial(function, *args, **kwargs))))
+
+
+def call(function: Callable[[], Any]) -> Steps[Any]:
+    """Have the site's `function` called, and awaited on an event loop."""
+    return (yield Call(function))
+
+
+def send(step: Send) -> Steps[httpx.Response]:
+    """Have an HTTP request sent."""
+    return cast("httpx.Response", (yield step))
+
+
+def run(steps: Steps[T]) -> T:
+    """Perform the steps here and now, blocking."""
+
+    def perform(step: Step) -> Any:
+        if isinstance(step, Send):
+            return _client().request(
+                step.method,
+                step.url,
+                json=step.json,
+                headers=dict(step.headers),
+                timeout=step.timeout,
+            )
+        return step.run()
+
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = perform(step)
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as done:
+        return cast("T", done.value)
+
+
+async def arun(steps: Steps[T]) -> T:
+    """Perform the steps on the running event loop."""
+
+    async def perform(step: Step) -> Any:
+        if isinstance(step, Query):
+            return await sync_to_async(step.run, thread_sensitive=True)()
+        if isinstance(step, Call):
+            return await step.run()
+        return await _async_client().request(
+            step.method,
+            step.url,
+            json=step.json,
+            headers=dict(step.headers),
+            timeout=step.timeout,
+        )
+
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = await perform(step)
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as done:
+        return cast("T", done.value)
+
+
+# Idle connections go before the usual servers (5 s and up) close them under a request: a reset
+# there would leave a payment with an unknown outcome.
+_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
+_lock = threading.Lock()
+_clients: dict[int, httpx.Client] = {}
+_async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+    WeakKeyDictionary()
+)
+
+
+def _client() -> httpx.Client:
+    """One connection pool a process; a forked child makes its own."""
+    pid = os.getpid()
+    client = _clients.get(pid)
+    if client is None:
+        with _lock:
+            client = _clients.get(pid)
+            if client is None:
+                _clients.clear()
+                client = _clients[pid] = httpx.Client(follow_redirects=False, limits=_LIMITS)
+    return client
+
+
+def _async_client() -> httpx.AsyncClient:
+    """One connection pool an event loop, since its sockets belong to that loop."""
+    loop = asyncio.get_running_loop()
+    client = _async_clients.get(loop)
+    if client is None:
+        client = _async_clients[loop] = httpx.AsyncClient(follow_redirects=False, limits=_LIMITS)
+    return client

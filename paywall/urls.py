@@ -1,0 +1,14 @@
+"""What the paywall serves itself; mount it anywhere:
+
+    path("paywall/", include("paywall.urls"))
+"""
+
+from django.urls import path
+
+from . import views
+
+app_name = "paywall"
+
+urlpatterns = [
+    path("receipts/<str:public_id>/", views.receipt, name="receipt"),
+]

@@ -1,0 +1,28 @@
+"""The paywall's own pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import Http404, JsonResponse
+from django.views.decorators.http import require_safe
+
+from paywall import receipts
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+@require_safe
+def receipt(request: HttpRequest, public_id: str) -> JsonResponse:  # noqa: ARG001
+    """A receipt as JSON, for whoever was given its unguessable URL."""
+    found = receipts.find(public_id)
+    if found is None:
+        message = "There is no such receipt."
+        raise Http404(message)
+    response = JsonResponse(receipts.document(found), json_dumps_params={"ensure_ascii": False})
+    # It names its payment's state, which moves on.
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex"
+    return response

@@ -1,0 +1,102 @@
+"""The magazine's API: what the paywall looks like from a view."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from django.http import Http404, HttpRequest, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from paywall.decorators import payment_required
+from site_demo.magazine.models import Article, Job
+
+SKIES = ["clear", "high cloud", "showers", "fog until noon", "steady rain", "a wind from the sea"]
+
+
+@require_GET
+def hello(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    """Free, and constant: the yardstick for what the gate costs."""
+    return JsonResponse({"hello": "world"})
+
+
+@payment_required(
+    "forecast",
+    price="0.01",
+    title="Tomorrow's weather",
+    description="A forecast for any city, for the price of looking up.",
+)
+@require_GET
+def forecast(request: HttpRequest) -> JsonResponse:
+    city = request.GET.get("city", "Lisbon")[:80]
+    day = timezone.localdate()
+    chance = hashlib.sha256(f"{city.lower()} {day}".encode()).digest()
+    return JsonResponse(
+        {
+            "city": city,
+            "day": day.isoformat(),
+            "sky": SKIES[chance[0] % len(SKIES)],
+            "high": 8 + chance[1] % 22,
+            "low": chance[2] % 12,
+            "chance_of_rain": round(chance[3] / 255, 2),
+        }
+    )
+
+
+@payment_required(
+    "report",
+    price="0.25",
+    title="The state of the magazine",
+    description="Every article counted and weighed. Dear to produce, so it is paid first.",
+    policy="before",
+)
+@require_GET
+def report(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    articles = [
+        {"title": article.title, "words": len(article.body.split())}
+        for article in Article.objects.all()
+    ]
+    return JsonResponse(
+        {
+            "as_of": timezone.now().isoformat(),
+            "articles": articles,
+            "words": sum(article["words"] for article in articles),
+        }
+    )
+
+
+@payment_required(
+    "broken",
+    price="0.01",
+    title="A broken thing",
+    description="Fails every time, and so is never charged for.",
+)
+@require_GET
+def broken(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    return JsonResponse({"error": "This view always fails."}, status=500)
+
+
+@payment_required(
+    "jobs",
+    price="0.05",
+    title="A place in the queue",
+    description="Hands in a piece of work and answers where to ask for it.",
+)
+@require_POST
+def jobs(request: HttpRequest) -> JsonResponse:
+    handed_in = Job.objects.create(body=request.body[:10_000].decode(errors="replace"))
+    response = JsonResponse({"id": str(handed_in.pk), "state": "queued"}, status=201)
+    response.headers["Location"] = reverse("api:job", args=[handed_in.pk])
+    return response
+
+
+@require_GET
+def job(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:  # noqa: ARG001
+    """Free: whoever paid for the job knows its id."""
+    found = Job.objects.filter(pk=job_id).first()
+    if found is None:
+        message = "There is no such job."
+        raise Http404(message)
+    return JsonResponse({"id": str(found.pk), "state": "queued", "since": found.created_at})

@@ -1,0 +1,11 @@
+from django.contrib import admin
+
+from .models import Article
+
+
+@admin.register(Article)
+class ArticleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["title", "author", "published_at", "resource"]
+    list_select_related = ["resource"]
+    search_fields = ["title", "author", "body"]
+    prepopulated_fields = {"slug": ["title"]}

@@ -1,0 +1,115 @@
+"""`manage.py seed_demo`: a working shop for whatever the environment says. Idempotent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from paywall import declarations
+from paywall.evm import networks
+from paywall.evm.tokens import find_token
+from paywall.models import Account, Price, Resource
+from site_demo.magazine.articles import ARTICLES
+from site_demo.magazine.models import Article
+
+PLAY_MONEY_ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+"""The second account of every development chain: its key is public."""
+
+
+class Command(BaseCommand):
+    help = "Fill the magazine: an account from the environment, resources, prices and articles."
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = self._account()
+        self.stdout.write(f"Account: {account}")
+        declarations.sync()
+        for resource in Resource.objects.filter(article__isnull=True):
+            self._in_currency_of(account, resource)
+        for text in ARTICLES:
+            article = self._article(text)
+            self._in_currency_of(account, article.resource)
+        self.stdout.write(f"Articles: {Article.objects.count()}")
+        if settings.DEBUG:
+            self._superuser()
+        if not settings.PAYWALL["RPC_URLS"]:
+            self.stdout.write(
+                self.style.WARNING(
+                    "PAYWALL_RPC_URL is not set: payments will be taken, but none confirmed."
+                )
+            )
+
+    def _account(self) -> Account:
+        network, asset = settings.PAYWALL_NETWORK, settings.PAYWALL_ASSET
+        pay_to = settings.PAYWALL_PAY_TO
+        if not pay_to:
+            if not networks.is_testnet(network):
+                message = "Set PAYWALL_PAY_TO to your address: this is real money."
+                raise CommandError(message)
+            pay_to = PLAY_MONEY_ADDRESS
+            self.stdout.write(f"PAYWALL_PAY_TO is not set: play money goes to {pay_to}.")
+        account = Account(pay_to=pay_to, network=network, asset=asset)
+        token = find_token(network, asset)
+        if token is not None:
+            account.use(token)
+        else:
+            account.symbol, account.eip712_name, account.eip712_version = "USDC", "USDC", "2"
+            account.confirmations = 1
+        try:
+            account.clean_fields()
+            account.clean()
+        except ValidationError as error:
+            raise CommandError("; ".join(error.messages)) from error
+        same = Account.objects.filter(
+            network=account.network, asset=account.asset, pay_to=account.pay_to
+        ).first()
+        if same is None:
+            account.save()
+        else:
+            account = same
+            account.enabled = True
+            account.save()
+        for other in Account.objects.filter(enabled=True).exclude(pk=account.pk):
+            other.enabled = False
+            other.save()
+        return account
+
+    def _in_currency_of(self, account: Account, resource: Resource) -> None:
+        """A price in the account's currency, if the environment chose another coin."""
+        price = resource.current_price()
+        if price is not None and resource.current_price(account.currency) is None:
+            Price.objects.create(
+                resource=resource, amount=price.amount, currency=account.currency
+            )
+
+    def _article(self, text: dict[str, str]) -> Article:
+        resource, is_new = Resource.objects.get_or_create(
+            slug=f"article-{text['slug']}",
+            defaults={
+                "title": text["title"],
+                "description": text["teaser"],
+                "mime_type": "text/html",
+            },
+        )
+        if is_new:
+            Price.objects.create(resource=resource, amount=Decimal(text["price"]), currency="USD")
+        article, _ = Article.objects.get_or_create(
+            slug=text["slug"],
+            defaults={
+                **{key: text[key] for key in ("title", "author", "teaser", "body")},
+                "resource": resource,
+            },
+        )
+        return article
+
+    def _superuser(self) -> None:
+        User = get_user_model()  # noqa: N806
+        if not User.objects.filter(username="demo").exists():
+            User.objects.create_superuser("demo", "demo@example.com", "demo")
+        self.stdout.write("Admin: demo / demo (because DEBUG is on)")

@@ -1,0 +1,43 @@
+"""What the magazine prints, and sells one by one."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from paywall.models import Resource
+
+
+class Article(models.Model):
+    slug = models.SlugField(unique=True)
+    title = models.CharField(max_length=200)
+    author = models.CharField(max_length=100)
+    teaser = models.TextField()
+    body = models.TextField()
+    published_at = models.DateTimeField(default=timezone.now)
+    resource = models.OneToOneField(
+        Resource, models.PROTECT, related_name="article", help_text="How this article is sold."
+    )
+
+    class Meta:
+        ordering = ["-published_at"]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("magazine:article", args=[self.slug])
+
+
+class Job(models.Model):
+    """A piece of work that a buyer handed in through the API."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -1,0 +1,107 @@
+"""A buyer's side, in the few lines that a test wants to bend. Signs with eth-account."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+
+TYPES = {
+    "TransferWithAuthorization": [
+        {"name": "from", "type": "address"},
+        {"name": "to", "type": "address"},
+        {"name": "value", "type": "uint256"},
+        {"name": "validAfter", "type": "uint256"},
+        {"name": "validBefore", "type": "uint256"},
+        {"name": "nonce", "type": "bytes32"},
+    ]
+}
+
+
+def challenge_of(response: Any) -> dict[str, Any]:
+    """The v2 challenge in a response's header."""
+    data: dict[str, Any] = json.loads(base64.b64decode(response.headers["PAYMENT-REQUIRED"]))
+    return data
+
+
+def outcome_of(response: Any, header: str = "PAYMENT-RESPONSE") -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(base64.b64decode(response.headers[header]))
+    return data
+
+
+def encode(data: Any) -> str:
+    return base64.b64encode(json.dumps(data).encode()).decode()
+
+
+@dataclass
+class Buyer:
+    """Signs what a challenge asks for."""
+
+    account: LocalAccount = field(default_factory=Account.create)
+
+    def authorize(self, offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        """An authorization for an offer, with fields changed before it is signed."""
+        now = int(time.time())
+        return {
+            "from": self.account.address,
+            "to": offer["payTo"],
+            "value": offer["amount"],
+            "validAfter": "0",
+            "validBefore": str(now + offer["maxTimeoutSeconds"]),
+            "nonce": "0x" + secrets.token_hex(32),
+            **changes,
+        }
+
+    def sign(self, authorization: dict[str, Any], offer: dict[str, Any], **domain: Any) -> str:
+        message = {
+            key: int(value) if key in ("value", "validAfter", "validBefore") else value
+            for key, value in authorization.items()
+        }
+        message["nonce"] = bytes.fromhex(authorization["nonce"][2:])
+        full_domain = {
+            "name": offer["extra"]["name"],
+            "version": offer["extra"]["version"],
+            "chainId": int(offer["network"].split(":")[1]),
+            "verifyingContract": offer["asset"],
+            **domain,
+        }
+        signable = encode_typed_data(full_domain, TYPES, message)
+        return "0x" + self.account.sign_message(signable).signature.hex().removeprefix("0x")
+
+    def payload(self, response: Any, **changes: Any) -> dict[str, Any]:
+        """A v2 payment payload for a 402 response. `changes` go into the authorization."""
+        challenge = challenge_of(response)
+        offer = challenge["accepts"][0]
+        authorization = self.authorize(offer, **changes)
+        return {
+            "x402Version": 2,
+            "resource": challenge["resource"],
+            "accepted": offer,
+            "payload": {
+                "signature": self.sign(authorization, offer),
+                "authorization": authorization,
+            },
+        }
+
+    def payload_v1(self, response: Any, **changes: Any) -> dict[str, Any]:
+        payload = self.payload(response, **changes)
+        return {
+            "x402Version": 1,
+            "scheme": "exact",
+            "network": "base-sepolia",
+            "payload": payload["payload"],
+        }
+
+    def pays(self, response: Any, **changes: Any) -> dict[str, str]:
+        """The request headers that pay a 402 response."""
+        return {"PAYMENT-SIGNATURE": encode(self.payload(response, **changes))}
+
+    def pays_v1(self, response: Any, **changes: Any) -> dict[str, str]:
+        return {"X-PAYMENT": encode(self.payload_v1(response, **changes))}

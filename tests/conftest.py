@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from paywall import offers
+from paywall.evm.tokens import TOKENS
+from paywall.models import Account, Price, Resource
+from tests import doubles
+from tests.buyer import Buyer
+from tests.shop.views import CALLS, Watched
+
+PAY_TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+
+
+@pytest.fixture(autouse=True)
+def _clean_slate() -> Iterator[None]:
+    offers.forget()
+    CALLS.clear()
+    Watched.instances.clear()
+    yield
+    offers.forget()
+
+
+@pytest.fixture
+def account(db: None) -> Account:
+    """Play USDC on Base Sepolia."""
+    account = Account(pay_to=PAY_TO)
+    account.use(TOKENS["usdc-base-sepolia"])
+    account.save()
+    return account
+
+
+@pytest.fixture
+def make_resource(account: Account) -> Callable[..., Resource]:
+    def make(slug: str = "item", price: str = "0.01", **fields: Any) -> Resource:
+        resource = Resource.objects.create(slug=slug, title=slug.capitalize(), **fields)
+        Price.objects.create(resource=resource, amount=Decimal(price), valid_from=timezone.now())
+        return resource
+
+    return make
+
+
+@pytest.fixture
+def item(make_resource: Callable[..., Resource]) -> Resource:
+    return make_resource()
+
+
+@pytest.fixture
+def buyer() -> Buyer:
+    return Buyer()
+
+
+@pytest.fixture
+def facilitator(settings: Any) -> Iterator[doubles.Double]:
+    """A facilitator double that says what the test tells it, and the site that asks it."""
+    with doubles.facilitator() as double:
+        settings.PAYWALL = {
+            **settings.PAYWALL,
+            "FACILITATOR_URL": double.url,
+            "FACILITATOR_READ_TIMEOUT": 5.0,
+        }
+        yield double
+
+
+@pytest.fixture
+def paywall_settings(settings: Any) -> Callable[..., None]:
+    """Change single keys of the PAYWALL setting."""
+
+    def change(**keys: Any) -> None:
+        settings.PAYWALL = {**settings.PAYWALL, **keys}
+
+    return change

@@ -1,0 +1,165 @@
+"""The real parties: a node, the official facilitator, the demo site under a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from site_demo.chain import local
+from site_demo.chain.local import LocalChain, account, free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+SELLER = account(1).address
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that starts a node is slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def chain() -> Iterator[LocalChain]:
+    """A node that mines a block for every transaction."""
+    with LocalChain() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def facilitator_url(chain: LocalChain) -> Iterator[str]:
+    """The official facilitator, in a process of its own."""
+    with official_facilitator(chain) as url:
+        yield url
+
+
+class official_facilitator:  # noqa: N801 - reads as a function where it is used
+    def __init__(self, chain: LocalChain, key_index: int = 0) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [
+            *(sys.executable, "-m", "site_demo.chain.facilitator"),
+            *("--port", str(self.port), "--rpc-url", chain.url),
+            *("--key", account(key_index).key.hex()),
+        ]
+
+    def __enter__(self) -> str:
+        self.process = subprocess.Popen(self.command, cwd=ROOT)
+        wait_for(f"{self.url}/supported", self.process)
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Site:
+    """The demo site, migrated, seeded and served."""
+
+    folder: Path
+    env: dict[str, str]
+    server: str = "gunicorn"
+    processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+    url: str = ""
+
+    def manage(self, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def start(self, workers: int = 2) -> Site:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        if self.server == "gunicorn":
+            command = ["gunicorn", "site_demo.wsgi", "-b", f"127.0.0.1:{port}"]
+            command += ["--workers", str(workers), "--threads", "4", "--log-level", "warning"]
+        else:
+            command = ["uvicorn", "site_demo.asgi:application", "--port", str(port)]
+            command += ["--log-level", "warning"]
+        self.spawn("-m", *command)
+        wait_for(f"{self.url}/healthz", self.processes[-1])
+        return self
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[Any]:
+        log = (self.folder / "log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=self.env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def kill(self) -> None:
+        """SIGKILL the servers with their workers, as a crash would."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)
+            process.wait()
+        self.processes.clear()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def shell(self, code: str) -> str:
+        return self.manage("shell", "-v", "0", "-c", code).strip()
+
+
+SiteFactory = Callable[..., Site]
+
+
+@pytest.fixture
+def make_site(
+    tmp_path: Path, chain: LocalChain, facilitator_url: str
+) -> Iterator[SiteFactory]:
+    made = []
+
+    def make(server: str = "gunicorn", **env: str) -> Site:
+        site = Site(
+            tmp_path,
+            {
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "site_demo.settings",
+                "SECRET_KEY": "for a test",
+                "DEBUG": "True",
+                "DATABASE_URL": f"sqlite:///{tmp_path / 'site.sqlite3'}",
+                "PAYWALL_FACILITATOR_URL": facilitator_url,
+                "PAYWALL_PAY_TO": SELLER,
+                "PAYWALL_RPC_URL": chain.url,
+                **env,
+            },
+            server,
+        )
+        site.manage("migrate", "-v", "0")
+        site.manage("seed_demo")
+        made.append(site)
+        return site
+
+    yield make
+    for site in made:
+        site.kill()
+
+
+@pytest.fixture(scope="session")
+def rich(chain: LocalChain) -> Any:
+    """A buyer with a thousand dollars."""
+    wallet = account(5)
+    chain.mint(wallet.address, 1000 * local.USDC_UNIT)
+    return wallet

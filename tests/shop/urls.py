@@ -1,0 +1,28 @@
+from django.contrib import admin
+from django.urls import include, path
+
+from . import views
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("paywall/", include("paywall.urls")),
+    path("articles/", include("site_demo.magazine.urls")),
+    path("api/", include("site_demo.api.urls")),
+    path("item/", views.item),
+    path("async-item/", views.async_item),
+    path("failing/", views.failing),
+    path("raising/", views.raising),
+    path("async-raising/", views.async_raising),
+    path("missing/", views.missing),
+    path("created/", views.created),
+    path("streaming/", views.streaming),
+    path("file/", views.file),
+    path("template/", views.template),
+    path("broken-template/", views.broken_template),
+    path("nothing/", views.nothing),
+    path("writing/", views.writing),
+    path("exempt/", views.exempt),
+    path("absent/", views.absent),
+    path("declared/", views.declared),
+    path("by-object/<slug:slug>/", views.by_object),
+]
