@@ -176,7 +176,5 @@ def _is_scheduled() -> bool:
         getattr(django_settings, "CELERY_BEAT_SCHEDULE", None),
         current_app.conf.beat_schedule,
     ]
-    tasks = {
-        entry.get("task") for schedule in schedules if schedule for entry in schedule.values()
-    }
+    tasks = {entry.get("task") for schedule in schedules if schedule for entry in schedule.values()}
     return {"paywall.confirm_payments", "paywall.sweep"} <= tasks

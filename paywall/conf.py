@@ -95,13 +95,13 @@ def get() -> Settings:
 def read(raw: Any) -> Settings:
     """Settings from the `PAYWALL` dict. Raises `ImproperlyConfigured`."""
     if not isinstance(raw, Mapping):
-        message = "PAYWALL must be a dict."
-        raise ImproperlyConfigured(message)
+        raise ImproperlyConfigured("PAYWALL must be a dict.")
     known = {f.name.upper(): f for f in fields(Settings)}
     for key in raw:
         if key not in known:
-            message = f"PAYWALL[{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
-            raise ImproperlyConfigured(message)
+            raise ImproperlyConfigured(
+                f"PAYWALL[{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
+            )
     hints = get_type_hints(Settings)
     values = {
         known[key].name: _checked(key, value, hints[known[key].name]) for key, value in raw.items()
@@ -110,8 +110,7 @@ def read(raw: Any) -> Settings:
         name, _, network = key.partition(":")
         url = values.get(name, "") if not network else values[name][network]
         if url and urlsplit(url).scheme not in ("http", "https"):
-            message = f"PAYWALL[{name.upper()!r}] must be an http or https URL."
-            raise ImproperlyConfigured(message)
+            raise ImproperlyConfigured(f"PAYWALL[{name.upper()!r}] must be an http or https URL.")
     return Settings(**values)
 
 
@@ -151,8 +150,7 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         )
         if key in _POSITIVE:
             expected += ", more than 0"
-        message = f"PAYWALL[{key!r}] must be {expected}, not {value!r}."
-        raise ImproperlyConfigured(message)
+        raise ImproperlyConfigured(f"PAYWALL[{key!r}] must be {expected}, not {value!r}.")
     return value
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, OperationalError, connections, router, transaction
+from django.db import Error, OperationalError, connections, router, transaction
 
 from paywall import conf
 from paywall.exceptions import LedgerUnavailable
@@ -55,7 +55,7 @@ def durable(function: Callable[P, T]) -> Callable[P, T]:
             if _must_not_share():
                 return _elsewhere(work)
             return work()
-        except DatabaseError as error:
+        except Error as error:
             raise LedgerUnavailable(str(error)) from error
 
     return wrapper

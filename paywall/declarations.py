@@ -31,29 +31,30 @@ class Declaration:
 
 _declared: dict[str, Declaration] = {}
 
-FIELDS = frozenset(
-    {"title", "description", "mime_type", "policy", "access", "pass_seconds"}
-)
+FIELDS = frozenset({"title", "description", "mime_type", "policy", "access", "pass_seconds"})
 
 
-def declare(slug: str, price: str | int | Decimal | None, currency: str | None, **more: Any) -> None:
+def declare(
+    slug: str, price: str | int | Decimal | None, currency: str | None, **more: Any
+) -> None:
     """Remember that code sells a resource. Raises `ImproperlyConfigured` for nonsense.
 
     Two views may sell one resource; only one of them may say what it costs.
     """
     unknown = more.keys() - FIELDS
     if unknown:
-        message = f"payment_required({slug!r}): no such field: {', '.join(sorted(unknown))}."
-        raise TypeError(message)
+        raise TypeError(f"payment_required({slug!r}): no such field: {', '.join(sorted(unknown))}.")
     if price is None and (more or currency):
-        message = f"payment_required({slug!r}): without a price, it is described in the admin."
-        raise ImproperlyConfigured(message)
+        raise ImproperlyConfigured(
+            f"payment_required({slug!r}): without a price, it is described in the admin."
+        )
     new = Declaration(slug, _price(slug, price), currency, more)
     known = _declared.get(slug)
     if known is not None and known.price is not None:
         if new.price is not None and new != known:
-            message = f"payment_required({slug!r}) is declared twice, and differently."
-            raise ImproperlyConfigured(message)
+            raise ImproperlyConfigured(
+                f"payment_required({slug!r}) is declared twice, and differently."
+            )
         return
     _declared[slug] = new
 
@@ -101,21 +102,22 @@ def after_migrate(*, using: str, verbosity: int = 1, **_: Any) -> None:
         return
     made = sync(using)
     if made and verbosity >= 1:
-        print(f"  Paywall resources made: {', '.join(made)}")  # noqa: T201 - migrate's own way
+        print(f"  Paywall resources made: {', '.join(made)}")
 
 
 def _price(slug: str, price: str | int | Decimal | None) -> Decimal | None:
     if price is None:
         return None
     if isinstance(price, (float, bool)):
-        message = f'payment_required({slug!r}): write the price as a string, "0.01".'
-        raise TypeError(message)
+        raise TypeError(f'payment_required({slug!r}): write the price as a string, "0.01".')
     try:
         amount = Decimal(price)
     except InvalidOperation as error:
-        message = f"payment_required({slug!r}): {price!r} is not an amount."
-        raise ImproperlyConfigured(message) from error
+        raise ImproperlyConfigured(
+            f"payment_required({slug!r}): {price!r} is not an amount."
+        ) from error
     if not amount.is_finite() or amount <= 0 or amount != amount.quantize(Decimal("1e-8")):
-        message = f"payment_required({slug!r}): a price is more than 0, with 8 decimals at most."
-        raise ImproperlyConfigured(message)
+        raise ImproperlyConfigured(
+            f"payment_required({slug!r}): a price is more than 0, with 8 decimals at most."
+        )
     return amount

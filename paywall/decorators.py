@@ -58,16 +58,18 @@ def payment_required(
     if isinstance(resource, str):
         declarations.declare(resource, price, currency, **fields)
     elif price is not None or currency or fields:
-        message = "payment_required: a price goes with a slug; a callable's Resource has its own."
-        raise TypeError(message)
+        raise TypeError(
+            "payment_required: a price goes with a slug; a callable's Resource has its own."
+        )
 
     def decorate(view: View) -> View:
         if iscoroutinefunction(view):
             decorated = _async_door(view, resource)
         else:
             if iscoroutinefunction(resource):
-                message = "payment_required: a sync view needs a sync function for its Resource."
-                raise TypeError(message)
+                raise TypeError(
+                    "payment_required: a sync view needs a sync function for its Resource."
+                )
             decorated = _sync_door(view, resource)
         # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
         # Whoever is let in by a cookie is checked in `_checked` below.
@@ -127,8 +129,7 @@ def _finder(
         ask = call if iscoroutinefunction(resource) else query
         found = yield from ask(lambda: resource(request, *args, **kwargs))
         if not isinstance(found, Resource) or found.pk is None:
-            message = f"{resource!r} returned {found!r}, which is no saved Resource."
-            raise NotForSale(message)
+            raise NotForSale(f"{resource!r} returned {found!r}, which is no saved Resource.")
         return int(found.pk)
 
     return find
@@ -138,8 +139,9 @@ def _rendered(response: Any, view: Callable[..., Any]) -> HttpResponseBase:
     """The view's response, rendered: a template that fails must fail before anyone pays."""
     if response is None or not hasattr(response, "status_code"):
         name = getattr(view, "__qualname__", repr(view))
-        message = f"The view {name} returned {type(response).__name__}, not an HttpResponse."
-        raise ValueError(message)
+        raise ValueError(
+            f"The view {name} returned {type(response).__name__}, not an HttpResponse."
+        )
     if callable(getattr(response, "render", None)) and not getattr(response, "is_rendered", True):
         response = response.render()
     return cast("HttpResponseBase", response)
@@ -161,7 +163,7 @@ def _csrf_check_of(
         """None, or the answer that Django's own middleware gives to a forged request."""
         if not _site_checks_csrf():
             return None
-        middleware = CsrfViewMiddleware(lambda _: None)  # type: ignore[arg-type,return-value]
+        middleware = CsrfViewMiddleware(lambda _: None)  # type: ignore[arg-type]
         middleware.process_request(request)
         return middleware.process_view(request, view, args, kwargs)
 

@@ -15,7 +15,7 @@ from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.steps import run
-from paywall.vocabulary import Paid, Rejected, Settled
+from paywall.vocabulary import Paid
 
 if TYPE_CHECKING:
     from paywall.models.payments import PaymentQuerySet
@@ -42,7 +42,8 @@ def confirm_payments() -> Counter[str]:
         except LedgerUnavailable:
             log.exception("payment=%s could not be written", payment.pk)
             continue
-        counts[_what_became_of(taken, type(finding).__name__.lower())] += 1
+        final = taken.state != State.SETTLED
+        counts[str(taken.state) if final else "waiting"] += 1
         if not isinstance(finding, Paid):
             log.info("payment=%s not confirmed: %s", payment.pk, finding)
     return counts
@@ -60,25 +61,13 @@ def sweep() -> Counter[str]:
                 # Nothing was sent: the request that held it is gone.
                 ledger.failed(taken, Code.ABANDONED)
             else:
-                outcome = run(settlement.resolve(taken, buyer_waits=False))
-                if not isinstance(outcome, (Settled, Rejected)):
-                    ledger.put_off(taken, settlement.pause(taken.attempts))
+                run(settlement.resolve(taken, buyer_waits=False))
         except (LedgerUnavailable, StaleMove) as error:
             log.warning("payment=%s: %s", payment.pk, error)
             continue
-        counts[_what_became_of(taken, "unknown")] += 1
+        counts[str(taken.state) if taken.state != State.SETTLING else "unknown"] += 1
     return counts
 
 
 def _due(*states: State) -> PaymentQuerySet:
-    return (
-        Payment.objects.using(database.alias())
-        .unheld()
-        .filter(state__in=states)
-        .order_by("held_until")
-    )
-
-
-def _what_became_of(payment: Payment, otherwise: str) -> str:
-    moved = payment.state in (State.CONFIRMED, State.LOST, State.FAILED)
-    return str(payment.state) if moved else otherwise
+    return Payment.objects.using(database.alias()).due().filter(state__in=states).order_by("due_at")

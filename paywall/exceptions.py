@@ -103,10 +103,10 @@ class Refused(PaywallError):
     """
 
     def __init__(
-        self, code: Code | str, detail: str = "", *, status: int = 402, transaction: str = ""
+        self, code: Code, detail: str = "", *, status: int = 402, transaction: str = ""
     ) -> None:
-        self.code = str(code)
-        self.detail = detail or (SENTENCES[Code(code)] if code in Code else self.code)
+        self.code = code
+        self.detail = detail or SENTENCES[code]
         self.status = status
         self.transaction = transaction
         super().__init__(f"{self.code}: {self.detail}")

@@ -67,9 +67,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         log.error("%s %s cannot be sold: %s", request.method, request.path, error)
         return responses.not_for_sale()
 
-    if sale.access != Resource.Access.REQUEST and (
-        yield from query(access.admits, request, sale)
-    ):
+    if sale.access != Resource.Access.REQUEST and (yield from query(access.admits, request, sale)):
         response: HttpResponseBase = yield from call(door.view_for_browsers)
         responses.keep_private(response)
         return response
@@ -81,8 +79,9 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             if responses.wants_page(request):
                 return (yield from query(responses.challenge_page, request, sale))
             return responses.challenge(request, sale)
-        offer = offers.match(sale, credential, time.time())
-        authorization = yield from _check(request, sale, credential, offer)
+        if credential.resource_url not in (None, request.build_absolute_uri()):
+            raise Refused(Code.RESOURCE_MISMATCH)
+        offer, authorization = yield from _check(request, sale, credential)
         payment = yield from _take(request, sale, credential, offer, authorization)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
@@ -91,8 +90,8 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         return responses.unavailable(reason, _failure(offer, reason))
     except LedgerUnavailable:
         log.exception("%s %s: nothing could be written", request.method, request.path)
-        reason = Unavailable(Code.UNAVAILABLE)
-        return responses.unavailable(reason, _failure(offer, reason))
+        broken = Unavailable(Code.UNAVAILABLE)
+        return responses.unavailable(broken, _failure(offer, broken))
 
 
 def _credential(request: HttpRequest) -> Credential | None:
@@ -102,28 +101,60 @@ def _credential(request: HttpRequest) -> Credential | None:
 
 
 def _check(
-    request: HttpRequest, sale: ForSale, credential: Credential, offer: Offer
-) -> Steps[Authorization]:
-    """Signature, window, amount, recipient, and that it was made for this URL."""
-    if credential.resource_url not in (None, request.build_absolute_uri()):
-        raise Refused(Code.RESOURCE_MISMATCH)
+    request: HttpRequest, sale: ForSale, credential: Credential
+) -> Steps[tuple[Offer, Authorization]]:
+    """It takes an offer of ours; its signature, window, amount and recipient are right."""
+    now, tolerance = time.time(), conf.get().clock_tolerance
+    refused = None
+    try:
+        offer = offers.match(sale, credential, now)
+        authorization = _scheme(offer).read(credential, offer, now, tolerance)
+        if authorization.proven:
+            return offer, authorization
+    except Refused as error:
+        if error.code not in (Code.NO_MATCHING_OFFER, Code.EXPIRED):
+            raise
+        refused = error
+    # Neither a newer price, nor time, nor a used nonce takes from a buyer what it paid for.
+    earlier = yield from query(_paid_earlier, credential)
+    if earlier is not None:
+        return earlier
+    if refused is not None:
+        raise refused
+    yield from _ask_facilitator(request, offer, authorization)
+    return offer, authorization
+
+
+def _paid_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:
+    """What the very same credential was accepted for before."""
+    scheme = schemes.get(credential.scheme)
+    if scheme is None:
+        return None
+    payment = ledger.find(scheme.identities(credential, offers.assets(credential.network)))
+    if payment is None:
+        return None
+    offer = payment.taken_offer
+    try:
+        then = payment.created_at.timestamp()
+        authorization = scheme.read(credential, offer, then, conf.get().clock_tolerance)
+    except Refused:
+        return None
+    return (offer, authorization) if authorization.payload == payment.payload else None
+
+
+def _scheme(offer: Offer) -> schemes.Scheme:
     scheme = schemes.get(offer.scheme)
-    assert scheme is not None
-    authorization = scheme.read(credential, offer, time.time(), conf.get().clock_tolerance)
-    if not authorization.proven:
-        yield from _ask_facilitator(request, offer, authorization)
-    return authorization
+    assert scheme is not None, f"an offer under an unknown scheme: {offer.scheme}"
+    return scheme
 
 
 def _ask_facilitator(
     request: HttpRequest, offer: Offer, authorization: Authorization
 ) -> Steps[None]:
     """What is no plain key's signature may be a contract wallet's: /verify must say so."""
-    scheme = schemes.get(offer.scheme)
-    assert scheme is not None
     try:
         node = settlement.node_for(offer.network)
-        if not (yield from scheme.could_be_contract(authorization, node)):
+        if not (yield from _scheme(offer).could_be_contract(authorization, node)):
             raise Refused(Code.BAD_SIGNATURE)
     except NodeError as error:
         log.warning("Cannot look up the payer of an unproven signature: %s", error)
@@ -148,9 +179,7 @@ def _take(
     authorization: Authorization,
 ) -> Steps[Payment]:
     """Claim the authorization, or take up its payment where an earlier request left it."""
-    purpose = ledger.Purpose(
-        sale.resource_id, str(request.method), request.build_absolute_uri()
-    )
+    purpose = ledger.Purpose(sale.resource_id, str(request.method), request.build_absolute_uri())
     hold = conf.get().view_timeout
 
     def claim() -> tuple[Payment, bool]:
@@ -180,8 +209,7 @@ def _take(
         raise Refused(Code.PAYMENT_FAILED)
     if payment.delivered_at is not None:
         raise Refused(Code.ALREADY_USED, transaction=transaction)
-    hold = max(hold, settlement.settle_hold())
-    taken = yield from query(ledger.take_up, payment, hold)
+    taken = yield from query(ledger.take_up, payment, max(hold, settlement.settle_hold()))
     if taken is None:
         raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
     return taken
@@ -240,14 +268,14 @@ def _settle_then_serve(
         result = yield from settlement.resolve(payment, buyer_waits=True)
         _require_settled(payment, result)
     # Settled, and ours to deliver: nobody else shall run the view meanwhile.
-    yield from query(ledger.put_off, payment, conf.get().view_timeout)
+    yield from query(ledger.hold, payment, conf.get().view_timeout)
     try:
         response: HttpResponseBase = yield from call(door.view)
     except Exception:
-        yield from query(ledger.put_off, payment, 0)
+        yield from query(ledger.let_go, payment)
         raise
     if response.status_code >= 400:
-        yield from query(ledger.put_off, payment, 0)
+        yield from query(ledger.let_go, payment)
         receipt = yield from query(receipts.path, payment)
         _mark_paid(request, response, payment, receipt)
         return response
@@ -274,7 +302,7 @@ class _Delivery:
 @database.durable
 def _deliver(payment: Payment, sale: ForSale) -> str | None:
     ledger.delivered(payment)
-    ledger.put_off(payment, 0)
+    ledger.let_go(payment)
     return access.grant(payment, sale) if sale.access != Resource.Access.REQUEST else None
 
 

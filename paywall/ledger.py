@@ -7,7 +7,8 @@ States move only along these arrows, each by compare-and-swap with an event besi
     settled  -> confirmed | lost
 
 Who works on a payment holds it: `held_until` keeps others away, and `attempts`, which every
-taking-up raises, tells a late worker that somebody else has taken over.
+taking-up raises, tells a late worker that somebody else has taken over. `due_at` is when the
+engine looks at it next; a buyer who comes back need not wait for that.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def claim(
         expires_at=authorization.expires_at,
         created_at=now,
         held_until=now + timedelta(seconds=hold),
+        due_at=now,
     )
     using = database.alias()
     try:
@@ -90,16 +92,29 @@ def claim(
 def take_up(payment: Payment, hold: float) -> Payment | None:
     """Hold a payment that nobody holds, for `hold` seconds; None if somebody was quicker."""
     now = timezone.now()
-    taken = _rows(payment).filter(held_until__lte=now).update(
-        attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold)
+    taken = (
+        _rows(payment)
+        .filter(held_until__lte=now)
+        .update(attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold))
     )
     return _fresh(payment) if taken else None
 
 
 @database.durable
-def put_off(payment: Payment, seconds: float) -> None:
-    """Let go of a payment, and have nobody look at it for some seconds. It need not be held."""
-    _rows(payment).update(held_until=timezone.now() + timedelta(seconds=seconds))
+def hold(payment: Payment, seconds: float) -> None:
+    """Keep a payment that is held, for `seconds` from now. Raises `StaleMove`."""
+    if not _rows(payment).update(held_until=timezone.now() + timedelta(seconds=seconds)):
+        raise StaleMove(f"payment={payment.pk} was taken over")
+
+
+@database.durable
+def let_go(payment: Payment, *, busy_for: float = 0, due_in: float = 0) -> None:
+    """Hold a payment no longer. Its buyer finds it free after `busy_for` seconds; the engine
+    looks at it again after `due_in`. Nothing happens if somebody has taken it over."""
+    now = timezone.now()
+    _rows(payment).update(
+        held_until=now + timedelta(seconds=busy_for), due_at=now + timedelta(seconds=due_in)
+    )
 
 
 @database.durable
@@ -134,7 +149,7 @@ def settled(payment: Payment, transaction: str) -> None:
         signals.payment_settled,
         tx_hash=transaction,
         settled_at=now,
-        held_until=now,
+        due_at=now,
         error_code="",
         error_detail="",
     )
@@ -182,7 +197,7 @@ def delivered(payment: Payment) -> None:
         .update(delivered_at=now)
     )
     if not changed:
-        raise StaleMove(f"payment={payment.pk} cannot be delivered")  # noqa: EM102
+        raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
     _record(payment, "delivered", now)
 
@@ -233,9 +248,9 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
     ).update(revoked_at=now)
 
 
-def get(identity: str) -> Payment | None:
-    """The payment of an authorization, or None."""
-    return Payment.objects.using(database.alias()).filter(identity=identity).first()
+def find(identities: list[str]) -> Payment | None:
+    """The payment of an authorization that may be spelled in several identities, or None."""
+    return Payment.objects.using(database.alias()).filter(identity__in=identities).first()
 
 
 def _move(
@@ -250,12 +265,13 @@ def _move(
     came_from = payment.state
     changed = _rows(payment).filter(state__in=origins).update(state=state, **changes)
     if not changed:
-        message = f"payment={payment.pk} did not move to {state}: somebody else moved it"
-        raise StaleMove(message)
+        raise StaleMove(f"payment={payment.pk} did not move to {state}: somebody else moved it")
     payment.state = state
     for name, value in changes.items():
         setattr(payment, name, value)
-    told = {k: v for k, v in changes.items() if k in ("tx_hash", "error_code", "error_detail") and v}
+    told = {
+        k: v for k, v in changes.items() if k in ("tx_hash", "error_code", "error_detail") and v
+    }
     if "block_number" in changes:
         told["block_number"] = changes["block_number"]
     _record(payment, state, now, **told)
@@ -270,9 +286,7 @@ def _move(
         extra={"payment": payment.pk, "state": str(state), "error_code": payment.error_code},
     )
     if signal is not None:
-        transaction.on_commit(
-            lambda: _tell(signal, payment), using=database.alias(), robust=True
-        )
+        transaction.on_commit(lambda: _tell(signal, payment), using=database.alias(), robust=True)
 
 
 def _tell(signal: Signal, payment: Payment) -> None:
@@ -283,9 +297,7 @@ def _tell(signal: Signal, payment: Payment) -> None:
 
 def _rows(payment: Payment) -> Any:
     """The payment's row, if nobody has taken it up since."""
-    return Payment.objects.using(database.alias()).filter(
-        pk=payment.pk, attempts=payment.attempts
-    )
+    return Payment.objects.using(database.alias()).filter(pk=payment.pk, attempts=payment.attempts)
 
 
 def _fresh(payment: Payment) -> Payment:
@@ -296,5 +308,3 @@ def _record(payment: Payment, kind: str, at: datetime, **data: Any) -> None:
     PaymentEvent.objects.using(database.alias()).create(
         payment=payment, kind=kind, at=at, data={k: v for k, v in data.items() if v != ""}
     )
-
-

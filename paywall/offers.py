@@ -78,6 +78,12 @@ def forget(**_: Any) -> None:
         _cache.clear()
 
 
+def assets(network: str) -> list[str]:
+    """The tokens in which we were ever paid on a network. Queries the database."""
+    accounts = Account.objects.using(database.alias()).filter(network=network)
+    return sorted(set(accounts.values_list("asset", flat=True)))
+
+
 def match(sale: ForSale, credential: Credential, now: float) -> Offer:
     """The offer of ours that a credential takes. Raises `Refused`."""
     scheme = schemes.get(credential.scheme)
@@ -111,11 +117,9 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
     resource = Resource.objects.using(using).filter(**by).first()
     if resource is None:
-        message = f"There is no resource {reference!r}."
-        raise NotForSale(message)
+        raise NotForSale(f"There is no resource {reference!r}.")
     if not resource.active:
-        message = f"Resource {resource.slug!r} is not active."
-        raise NotForSale(message)
+        raise NotForSale(f"Resource {resource.slug!r} is not active.")
 
     now = timezone.now()
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
@@ -136,11 +140,10 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
             else:
                 former.append((offer, (ended + offer_timeout).timestamp()))
     if not current:
-        message = (
+        raise NotForSale(
             f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
             "in the price's currency."
         )
-        raise NotForSale(message)
 
     offers = tuple(offer for _, offer in sorted(current, key=lambda pair: pair[0]))
     goods = Goods(resource.title, resource.description, resource.mime_type)
@@ -166,9 +169,9 @@ def _prices(
     """Prices in force at some time since, newest first, with when each was superseded."""
     prices = Price.objects.using(resource._state.db).filter(resource=resource)
     found = list(
-        (prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)).order_by(
-            "currency", "-valid_from", "-pk"
-        )
+        (
+            prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)
+        ).order_by("currency", "-valid_from", "-pk")
     )
     result: list[tuple[Price, datetime | None]] = []
     for price in found:
@@ -194,7 +197,7 @@ def _offer(price: Price, account: Account) -> Offer | None:
         amount=amount,
         pay_to=account.pay_to,
         timeout=conf.get().offer_timeout,
-        extra=scheme.extra(account.eip712_name, account.eip712_version),
+        extra=scheme.extra_for(account.eip712_name, account.eip712_version),
         account_id=account.pk,
         price_id=price.pk,
         price=price.amount,

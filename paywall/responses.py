@@ -108,8 +108,8 @@ def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | N
 
 def keep_private(response: HttpResponseBase) -> None:
     """Paid content is its buyer's: no shared cache may keep it for the next one."""
-    patch_cache_control(response, private=True)  # type: ignore[arg-type]
-    patch_vary_headers(response, VARY)  # type: ignore[arg-type]
+    patch_cache_control(response, private=True)
+    patch_vary_headers(response, VARY)
 
 
 def _as_challenge(response: HttpResponse, header: str) -> HttpResponse:

@@ -71,16 +71,24 @@ def _settle(
 ) -> Steps[Settlement]:
     answer = yield from facilitator.settle(_order(payment))
     if isinstance(answer, Unknown):
-        yield from query(
-            ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
-        )
-        log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
-        node = node_for(payment.network)
-        if node is not None:
-            answer = yield from _by_chain(payment, node, answer)
-        elif answer.transaction:
-            answer = yield from _why_it_reverted(payment, facilitator, answer)
+        answer = yield from _find_out(payment, facilitator, answer)
     return (yield from _conclude(payment, answer, then))
+
+
+def _find_out(
+    payment: Payment, facilitator: facilitators.Facilitator, answer: Unknown
+) -> Steps[Settlement]:
+    """Look once, while the buyer still waits, before the outcome is left unknown."""
+    yield from query(
+        ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
+    )
+    log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
+    node = node_for(payment.network)
+    if node is not None:
+        return (yield from _by_chain(payment, node, answer))
+    if answer.transaction:
+        return (yield from _why_it_reverted(payment, facilitator, answer))
+    return answer
 
 
 def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
@@ -92,9 +100,8 @@ def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) ->
     can only prove success: a refusal may be the first asking's doing. Raises `StaleMove`.
     """
     node = node_for(payment.network)
-    outcome: Settlement = Unknown("not resolved yet", payment.tx_hash)
-    if node is not None:
-        outcome = yield from _by_chain(payment, node, outcome)
+    known = Unknown("not resolved yet", payment.tx_hash)
+    outcome = (yield from _by_chain(payment, node, known)) if node is not None else known
     unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
     if node is None or (unspent and buyer_waits):
         outcome = yield from _ask_again(payment)
@@ -148,7 +155,7 @@ def confirm(payment: Payment) -> Steps[Finding]:
                 return finding
     except StaleMove:
         return Undecided("somebody else moved it")
-    yield from query(ledger.put_off, payment, pause(payment.attempts))
+    yield from query(ledger.let_go, payment, due_in=pause(payment.attempts))
     return finding
 
 
@@ -236,9 +243,12 @@ def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps
             yield from query(ledger.failed, payment, outcome.code, outcome.detail)
         case Unknown():
             assert payment.state == State.SETTLING
-            # A buyer who comes back when told to shall find it free.
+            # A buyer who comes back when told to finds it free; one who hammers does not.
             yield from query(
-                ledger.put_off, payment, min(pause(payment.attempts), conf.get().retry_after)
+                ledger.let_go,
+                payment,
+                busy_for=conf.get().retry_after / 2,
+                due_in=pause(payment.attempts),
             )
     return outcome
 

@@ -1,6 +1,6 @@
 """What the paywall serves itself; mount it anywhere:
 
-    path("paywall/", include("paywall.urls"))
+path("paywall/", include("paywall.urls"))
 """
 
 from django.urls import path

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 
 @require_safe
-def receipt(request: HttpRequest, public_id: str) -> JsonResponse:  # noqa: ARG001
+def receipt(request: HttpRequest, public_id: str) -> JsonResponse:
     """A receipt as JSON, for whoever was given its unguessable URL."""
     found = receipts.find(public_id)
     if found is None:
-        message = "There is no such receipt."
-        raise Http404(message)
+        raise Http404("There is no such receipt.")
     response = JsonResponse(receipts.document(found), json_dumps_params={"ensure_ascii": False})
     # It names its payment's state, which moves on.
     response.headers["Cache-Control"] = "private, no-cache"

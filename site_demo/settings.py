@@ -112,9 +112,7 @@ PAYWALL_PAY_TO = env.str("PAYWALL_PAY_TO", default="")
 _rpc_url = env.str("PAYWALL_RPC_URL", default="")
 
 PAYWALL = {
-    "FACILITATOR_URL": env.str(
-        "PAYWALL_FACILITATOR_URL", default="https://x402.org/facilitator"
-    ),
+    "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default="https://x402.org/facilitator"),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_url} if _rpc_url else {},
 }
 

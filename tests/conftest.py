@@ -10,8 +10,8 @@ from django.utils import timezone
 from paywall import offers
 from paywall.evm.tokens import TOKENS
 from paywall.models import Account, Price, Resource
+from paywall.testing import Buyer
 from tests import doubles
-from tests.buyer import Buyer
 from tests.shop.views import CALLS, Watched
 
 PAY_TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"

@@ -1,6 +1,6 @@
 """Real services for the tests, started for as long as they are needed.
 
-    python -m tests.services postgresql -- pytest ...      # runs it with DATABASE_URL set
+python -m tests.services postgresql -- pytest ...      # runs it with DATABASE_URL set
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ def redis() -> Iterator[str]:
     port = free_port()
     server = shutil.which("redis-server")
     if server is None:
-        message = "redis-server is missing: apt-get install redis-server"
-        raise RuntimeError(message)
+        raise RuntimeError("redis-server is missing: apt-get install redis-server")
     process = subprocess.Popen(
         [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
@@ -79,15 +78,12 @@ def redis() -> Iterator[str]:
 
 
 def _postgresql_binaries() -> Path:
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3])
-    )
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if found:
         return found[-1].parent
     on_path = shutil.which("initdb")
     if on_path is None:
-        message = "PostgreSQL is missing: apt-get install postgresql"
-        raise RuntimeError(message)
+        raise RuntimeError("PostgreSQL is missing: apt-get install postgresql")
     return Path(on_path).resolve().parent
 
 

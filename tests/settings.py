@@ -58,4 +58,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     Path("var").mkdir(exist_ok=True)
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, str]] = {}
+# What seed_demo reads.
+PAYWALL_NETWORK = "eip155:84532"
+PAYWALL_ASSET = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
+PAYWALL_PAY_TO = ""
 PAYWALL = {"FACILITATOR_URL": "http://127.0.0.1:9", "CACHE_SECONDS": 0}

@@ -1,5 +1,5 @@
 import pytest
-from tests.buyer import challenge_of, outcome_of
+
 from paywall.models import Payment
 
 pytestmark = pytest.mark.django_db

@@ -44,7 +44,7 @@ class NewAccountForm(AccountFormBase):
 
     class Meta:
         model = Account
-        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets say which
+        fields = "__all__"
         labels = {"pay_to": _("pay to (your address)")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,12 +72,14 @@ class AccountAdmin(ModelAdminBase):
     list_filter = ["enabled", "network", "currency"]
     search_fields = ["pay_to", "asset", "symbol"]
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kw: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kw: Any
+    ) -> Any:
         if obj is None:
             kw["form"] = NewAccountForm
         return super().get_form(request, obj, change, **kw)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         by_hand = (
             _("Token"),
             {
@@ -94,7 +96,7 @@ class AccountAdmin(ModelAdminBase):
         first = ["pay_to", "confirmations", "order", "enabled"]
         return [(None, {"fields": first if obj else ["preset", *first]}), by_hand]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*FIXED_FIELDS] if obj else []
 
     @admin.display(description=_("coin"), ordering="network")

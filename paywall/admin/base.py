@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
 from django.utils.html import format_html
-from django.utils.translation import gettext_lazy as _
 
 from paywall.evm import networks
 
@@ -20,17 +18,16 @@ if TYPE_CHECKING:
 class ReadOnly:
     """The owner looks at it; only the paywall writes it."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
-@admin.display(description=_("transaction"))
 def transaction_link(payment: Payment) -> str | SafeString:
     """A transaction, linked to where a person can look at it."""
     if not payment.tx_hash:

@@ -14,6 +14,7 @@ from .base import ReadOnly, short_address, transaction_link
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
+    from django.utils.safestring import SafeString
 
     InlineBase = admin.TabularInline[PaymentEvent, Payment]
     PaymentAdminBase = admin.ModelAdmin[Payment]
@@ -38,10 +39,10 @@ class AttentionFilter(admin.SimpleListFilter):
     title = _("attention")
     parameter_name = "attention"
 
-    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
         return [("needed", _("needs a look")), ("owed", _("paid, not collected"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == "needed":
             return queryset.needing_attention()  # type: ignore[attr-defined,no-any-return]
         if self.value() == "owed":
@@ -60,7 +61,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         "error_code",
         "is_delivered",
         "from_wallet",
-        transaction_link,
+        "transaction",
     ]
     list_filter = [AttentionFilter, "state", "network", "protocol", "error_code", "resource"]
     list_select_related = ["resource"]
@@ -80,7 +81,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                     "network",
                     "payer",
                     "amount",
-                    transaction_link,
+                    "transaction",
                     "block_number",
                     "protocol",
                     "user",
@@ -89,13 +90,20 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                 ]
             },
         ),
-        (_("Trouble"), {"fields": ["error_code", "error_detail", "attempts", "held_until"]}),
+        (
+            _("Trouble"),
+            {"fields": ["error_code", "error_detail", "attempts", "held_until", "due_at"]},
+        ),
         (
             _("Times"),
             {"fields": ["created_at", "expires_at", "settled_at", "confirmed_at", "closed_at"]},
         ),
     ]
-    readonly_fields = [transaction_link, "cost"]
+    readonly_fields = ["transaction", "cost"]
+
+    @admin.display(description=_("transaction"))
+    def transaction(self, payment: Payment) -> str | SafeString:
+        return transaction_link(payment)
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, payment: Payment) -> str:

@@ -26,7 +26,13 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
     list_display = ["label", "issued_at", "title", "cost", "state", "payer", "transaction"]
     list_filter = ["payment__state", "payment__network", "payment__resource"]
     list_select_related = ["payment"]
-    search_fields = ["=number", "=public_id", "=payment__tx_hash", "=payment__payer", "payment__url"]
+    search_fields = [
+        "=number",
+        "=public_id",
+        "=payment__tx_hash",
+        "=payment__payer",
+        "payment__url",
+    ]
     search_help_text = _("Number, public id, transaction, wallet or URL")
     date_hierarchy = "issued_at"
     show_full_result_count = False

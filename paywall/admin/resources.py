@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Price, Resource
@@ -25,7 +26,7 @@ else:
 class PriceFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
     """Only new rows are saved: a price is superseded, not edited."""
 
-    def save_existing_objects(self, commit: bool = True) -> list[Any]:  # noqa: ARG002
+    def save_existing_objects(self, commit: bool = True) -> list[Any]:
         self.changed_objects: list[Any] = []
         self.deleted_objects: list[Any] = []
         return []
@@ -41,7 +42,7 @@ class PriceInline(InlineBase):
     can_delete = False
     verbose_name_plural = _("prices (add one to supersede the one before)")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     @admin.display(description=_("in force"), boolean=True)
@@ -69,7 +70,7 @@ class ResourceAdmin(ModelAdminBase):
         (_("Dates"), {"fields": ["created_at", "updated_at"]}),
     ]
 
-    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:  # noqa: ARG002
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else {"slug": ["title"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Resource]:
@@ -86,8 +87,8 @@ class ResourceAdmin(ModelAdminBase):
             )
         )
 
-    @admin.display(description=_("price"), ordering="price_amount", empty_value=_("not for sale"))
-    def price(self, resource: Any) -> str | None:
+    @admin.display(description=_("price"), ordering="price_amount")
+    def price(self, resource: Any) -> str:
         if resource.price_amount is None:
-            return None
+            return gettext("not for sale")
         return f"{resource.price_amount.normalize():f} {resource.price_currency}"

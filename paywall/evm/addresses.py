@@ -20,8 +20,7 @@ _DIGITS = re.compile(r"[0-9]{1,78}")
 def checksum(address: str) -> str:
     """The EIP-55 spelling of `0x` and 40 hex digits in any case; `ValueError` for others."""
     if not _ADDRESS.fullmatch(address):
-        message = f"not an address: {address[:64]!r}"
-        raise ValueError(message)
+        raise ValueError(f"not an address: {address[:64]!r}")
     return str(to_checksum_address(address))
 
 
@@ -33,36 +32,31 @@ def is_checksummed(address: str) -> bool:
 def read_address(value: object) -> str:
     """An address from JSON, checksummed. Raises `ValueError`."""
     if not isinstance(value, str):
-        message = "an address is a string"
-        raise ValueError(message)  # noqa: TRY004 - callers catch one error for bad input
+        raise ValueError("an address is a string")
     return checksum(value)
 
 
 def read_hash(value: object) -> str:
     """32 bytes in hex from JSON, in lower case. Raises `ValueError`."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        message = "not 32 bytes of 0x-prefixed hex"
-        raise ValueError(message)
+        raise ValueError("not 32 bytes of 0x-prefixed hex")
     return value.lower()
 
 
 def read_bytes(value: object, limit: int) -> bytes:
     """At most `limit` bytes in 0x-prefixed hex from JSON. Raises `ValueError`."""
     if not isinstance(value, str) or len(value) > 2 + 2 * limit or not _BYTES.fullmatch(value):
-        message = "not 0x-prefixed hex of a sane length"
-        raise ValueError(message)
+        raise ValueError("not 0x-prefixed hex of a sane length")
     return bytes.fromhex(value[2:])
 
 
 def read_uint256(value: object) -> int:
     """An unsigned number as a string of ASCII digits, nothing else. Raises `ValueError`."""
     if not isinstance(value, str) or not _DIGITS.fullmatch(value):
-        message = "not a string of digits"
-        raise ValueError(message)
+        raise ValueError("not a string of digits")
     number = int(value)
     if number > UINT256_MAX:
-        message = "does not fit in 256 bits"
-        raise ValueError(message)
+        raise ValueError("does not fit in 256 bits")
     return number
 
 

@@ -101,8 +101,7 @@ def read_signature(value: object) -> bytes:
     """A signature from JSON; a plain key's comes out with v 27 or 28. Raises `ValueError`."""
     signature = read_bytes(value, MAX_SIGNATURE_BYTES)
     if not signature:
-        message = "the signature is empty"
-        raise ValueError(message)
+        raise ValueError("the signature is empty")
     if len(signature) == PLAIN_SIGNATURE_BYTES and signature[64] in (0, 1):
         return signature[:64] + bytes([signature[64] + 27])
     return signature
@@ -120,7 +119,7 @@ def signer(digest: bytes, signature: bytes) -> str | None:
     recoverable = signature[:64] + bytes([signature[64] - 27])
     try:
         key = PublicKey.from_signature_and_message(recoverable, digest, hasher=None)
-    except Exception:  # noqa: BLE001 - coincurve raises bare Exception and ValueError alike
+    except Exception:
         return None
     return checksum("0x" + keccak(key.format(compressed=False)[1:])[-20:].hex())
 

@@ -111,15 +111,12 @@ def _paid(receipt: TransactionReceipt, head: Block) -> Paid:
 
 def _is_used(node: Node, question: Question) -> Steps[bool]:
     authorization = question.authorization
-    data = (
-        AUTHORIZATION_STATE_SELECTOR + _topic(authorization.payer)[2:] + authorization.nonce[2:]
-    )
+    data = AUTHORIZATION_STATE_SELECTOR + _topic(authorization.payer)[2:] + authorization.nonce[2:]
     answer = yield from node.eth_call(question.token, data)
     try:
         return int(answer, 16) != 0
     except ValueError as error:
-        message = f"authorizationState: {answer[:80]!r}"
-        raise NodeError(message) from error
+        raise NodeError(f"authorizationState: {answer[:80]!r}") from error
 
 
 def _is_out_of_time(node: Node, question: Question, head: Block) -> Steps[bool]:

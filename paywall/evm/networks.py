@@ -48,8 +48,7 @@ def chain_id(network: str) -> int:
     """The chain id of a CAIP-2 network; `ValueError` if it is not an EVM network."""
     match = _CAIP2.fullmatch(network)
     if match is None:
-        message = f"not an EVM network in CAIP-2 (eip155:<chain id>): {network[:64]!r}"
-        raise ValueError(message)
+        raise ValueError(f"not an EVM network in CAIP-2 (eip155:<chain id>): {network[:64]!r}")
     return int(match.group(1))
 
 

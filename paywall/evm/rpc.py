@@ -61,8 +61,7 @@ class Node:
             answers = response.json()
         except (httpx.HTTPError, ValueError) as error:
             # Not the URL: it may carry the owner's key.
-            message = f"{calls[0][0]}: {type(error).__name__}"
-            raise NodeError(message) from error
+            raise NodeError(f"{calls[0][0]}: {type(error).__name__}") from error
         if not isinstance(answers, list):
             answers = [answers]
         by_id = {a["id"]: a for a in answers if isinstance(a, dict) and "id" in a}
@@ -70,9 +69,8 @@ class Node:
         for number, (method, _) in enumerate(calls):
             answer = by_id.get(number)
             if answer is None or "result" not in answer:
-                error = answer.get("error") if answer else "no answer"
-                message = f"{method}: {error}"
-                raise NodeError(message)
+                reason = answer.get("error") if answer else "no answer"
+                raise NodeError(f"{method}: {reason}")
             results.append(answer["result"])
         return results
 
@@ -88,15 +86,13 @@ class Node:
         tag = hex(number) if isinstance(number, int) else number
         block = yield from self.call("eth_getBlockByNumber", tag, False)
         if not isinstance(block, dict):
-            message = f"no block {number}"
-            raise NodeError(message)
+            raise NodeError(f"no block {number}")
         try:
             return Block(
                 _number(block["number"]), _number(block["timestamp"]), str(block["hash"]).lower()
             )
         except (KeyError, ValueError) as error:
-            message = f"a block without {error}"
-            raise NodeError(message) from error
+            raise NodeError(f"a block without {error}") from error
 
     def receipt(self, transaction: str) -> Steps[TransactionReceipt | None]:
         """A mined transaction's receipt, or None."""
@@ -112,8 +108,7 @@ class Node:
                 logs=tuple(_log(log) for log in found["logs"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            message = f"eth_getTransactionReceipt: malformed ({error!r})"
-            raise NodeError(message) from error
+            raise NodeError(f"eth_getTransactionReceipt: malformed ({error!r})") from error
 
     def logs(
         self, address: str, topics: list[Any], from_block: int, to_block: int
@@ -131,8 +126,7 @@ class Node:
         try:
             return [_log(log) for log in found]
         except (KeyError, TypeError, ValueError) as error:
-            message = f"eth_getLogs: malformed ({error!r})"
-            raise NodeError(message) from error
+            raise NodeError(f"eth_getLogs: malformed ({error!r})") from error
 
     def eth_call(self, to: str, data: str) -> Steps[str]:
         """What a contract answers at the newest block, as hex."""
@@ -146,8 +140,7 @@ class Node:
 
 def _number(value: Any) -> int:
     if not isinstance(value, str):
-        message = f"not a hex quantity: {value!r}"
-        raise ValueError(message)  # noqa: TRY004 - callers catch one error for bad input
+        raise ValueError(f"not a hex quantity: {value!r}")
     return int(value, 16)
 
 

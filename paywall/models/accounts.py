@@ -13,33 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from paywall.evm import networks
 from paywall.evm.addresses import ZERO_ADDRESS, checksum
 
-from .resources import currency_validator
+from .validators import validate_address, validate_currency, validate_network
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from paywall.evm.tokens import Token
-
-
-def validate_network(value: str) -> None:
-    try:
-        networks.chain_id(value)
-    except ValueError as error:
-        raise ValidationError(_("An EVM network in CAIP-2, as eip155:8453.")) from error
-
-
-def validate_address(value: str) -> None:
-    """40 hex digits; a mixed-case address must have a right EIP-55 checksum."""
-    try:
-        canonical = checksum(value)
-    except ValueError as error:
-        raise ValidationError(_("An address is 0x and 40 hex digits.")) from error
-    if value != canonical and value not in (value.lower(), "0x" + value[2:].upper()):
-        raise ValidationError(
-            _("The address fails its checksum: it was mistyped. Copy it from your wallet again.")
-        )
-    if canonical == ZERO_ADDRESS:
-        raise ValidationError(_("Money sent to the zero address is gone."))
 
 
 FIXED_FIELDS = (
@@ -66,9 +45,7 @@ class Account(models.Model):
         validators=[validate_network],
         help_text=_("CAIP-2: eip155:8453 is Base."),
     )
-    asset = models.CharField(
-        _("token contract"), max_length=42, validators=[validate_address]
-    )
+    asset = models.CharField(_("token contract"), max_length=42, validators=[validate_address])
     symbol = models.CharField(_("symbol"), max_length=20)
     decimals = models.PositiveSmallIntegerField(
         _("decimals"), default=6, validators=[MaxValueValidator(36)]
@@ -87,7 +64,7 @@ class Account(models.Model):
         _("currency"),
         max_length=3,
         default="USD",
-        validators=[currency_validator],
+        validators=[validate_currency],
         help_text=_("Prices in this currency can be paid here."),
     )
     confirmations = models.PositiveIntegerField(
@@ -161,11 +138,10 @@ class Account(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self._canonicalise()
         if self._fixed is not None and self._fixed_values() != self._fixed:
-            message = (
+            raise TypeError(
                 "What buyers sign is fixed once an account is saved "
                 f"({', '.join(FIXED_FIELDS)}). Add another account and disable this one."
             )
-            raise TypeError(message)
         self.disabled_at = None if self.enabled else (self.disabled_at or timezone.now())
         super().save(*args, **kwargs)
         self._fixed = self._fixed_values()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -13,6 +14,9 @@ from paywall.vocabulary import Offer
 
 from .accounts import Account
 from .resources import Resource
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class State(models.TextChoices):
@@ -29,14 +33,16 @@ class State(models.TextChoices):
 class PaymentQuerySet(models.QuerySet["Payment"]):
     """Payments by what has to be done about them."""
 
-    def unheld(self) -> PaymentQuerySet:
-        """Those on which nobody works and which were not put off."""
-        return self.filter(held_until__lte=timezone.now())
+    def due(self) -> PaymentQuerySet:
+        """Those that the engine shall look at, and on which nobody works."""
+        now = timezone.now()
+        return self.filter(due_at__lte=now, held_until__lte=now)
 
     def needing_attention(self) -> PaymentQuerySet:
         """Those that the paywall cannot resolve by itself: the owner must look."""
+        long_expired = timezone.now() - timedelta(minutes=10)
         return self.filter(
-            models.Q(state=State.LOST) | models.Q(state=State.SETTLING, attempts__gt=3)
+            models.Q(state=State.LOST) | models.Q(state=State.SETTLING, expires_at__lt=long_expired)
         )
 
 
@@ -94,7 +100,10 @@ class Payment(models.Model):
         _("attempts"), default=1, help_text=_("How often somebody took this payment up.")
     )
     held_until = models.DateTimeField(
-        _("held until"), help_text=_("Until then somebody works on it, or it was put off.")
+        _("held until"), help_text=_("Until then somebody works on it, and nobody else does.")
+    )
+    due_at = models.DateTimeField(
+        _("due"), help_text=_("When the engine looks at it next, if it is not final.")
     )
     expires_at = models.DateTimeField(
         _("expires"), help_text=_("When the authorization ceases to be valid.")
@@ -108,14 +117,14 @@ class Payment(models.Model):
     )
 
     objects = PaymentQuerySet.as_manager()
-    events: models.Manager[PaymentEvent]
+    events: RelatedManager[PaymentEvent]
 
     class Meta:
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["state", "held_until"], name="paywall_payment_work"),
+            models.Index(fields=["state", "due_at"], name="paywall_payment_work"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -135,8 +144,7 @@ class Payment(models.Model):
                 name="paywall_payment_confirmed_has_block",
             ),
             models.CheckConstraint(
-                condition=models.Q(delivered_at__isnull=True)
-                | models.Q(settled_at__isnull=False),
+                condition=models.Q(delivered_at__isnull=True) | models.Q(settled_at__isnull=False),
                 name="paywall_payment_delivered_was_settled",
             ),
             models.CheckConstraint(
@@ -174,6 +182,5 @@ class PaymentEvent(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            message = "Payment events are append-only."
-            raise TypeError(message)
+            raise TypeError("Payment events are append-only.")
         super().save(*args, **kwargs)

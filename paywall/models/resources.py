@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .accounts import Account
+from .validators import validate_currency
+
 if TYPE_CHECKING:
     from datetime import datetime
 
-currency_validator = RegexValidator(
-    r"\A[A-Z]{3}\Z", _("Three capital letters, as in ISO 4217: USD, EUR.")
-)
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class Resource(models.Model):
@@ -61,7 +62,7 @@ class Resource(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
-    prices: models.Manager[Price]
+    prices: RelatedManager[Price]
 
     class Meta:
         verbose_name = _("resource")
@@ -87,13 +88,14 @@ class Resource(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    def current_price(self, currency: str | None = None, at: datetime | None = None) -> Price | None:
+    def current_price(
+        self, currency: str | None = None, at: datetime | None = None
+    ) -> Price | None:
         """The price in force, of the given currency or of any."""
-        prices = self.prices.in_force(at or timezone.now())  # type: ignore[attr-defined]
+        prices = Price.objects.filter(resource=self).in_force(at or timezone.now())
         if currency:
             prices = prices.filter(currency=currency)
-        found: Price | None = prices.first()
-        return found
+        return prices.first()
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -131,7 +133,7 @@ class Price(models.Model):
         help_text=_("In units of the currency: 0.01 is one cent."),
     )
     currency = models.CharField(
-        _("currency"), max_length=3, default="USD", validators=[currency_validator]
+        _("currency"), max_length=3, default="USD", validators=[validate_currency]
     )
     valid_from = models.DateTimeField(_("valid from"), default=timezone.now)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -166,8 +168,6 @@ class Price(models.Model):
 
     def clean(self) -> None:
         """An offer needs an account of the same currency that can pay the amount exactly."""
-        from .accounts import Account
-
         if self.amount is None or not self.currency:
             return
         accounts = list(Account.objects.filter(enabled=True, currency=self.currency))

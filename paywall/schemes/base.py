@@ -22,12 +22,16 @@ class Scheme(Protocol):
         """Its x402 name, the `scheme` of an offer."""
         ...
 
-    def extra(self, name: str, version: str) -> Mapping[str, str]:
+    def extra_for(self, name: str, version: str) -> Mapping[str, str]:
         """An offer's `extra`: what a buyer needs to sign for a token."""
         ...
 
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
         """The offer that a credential takes where its protocol does not echo one (x402 v1)."""
+        ...
+
+    def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
+        """The identities that a credential can have, if it is for one of the assets."""
         ...
 
     def read(

@@ -26,7 +26,7 @@ class ExactEvm:
 
     name = "exact"
 
-    def extra(self, name: str, version: str) -> Mapping[str, str]:
+    def extra_for(self, name: str, version: str) -> Mapping[str, str]:
         return {"name": name, "version": version}
 
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
@@ -50,6 +50,14 @@ class ExactEvm:
                 return offer
         return candidates[0] if candidates else None
 
+    def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
+        fields = credential.payload.get("authorization")
+        try:
+            authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
+        except ValueError:
+            return []
+        return [_identity(credential.network, asset, authorization) for asset in assets]
+
     def read(
         self, credential: Credential, offer: Offer, now: float, tolerance: float
     ) -> Authorization:
@@ -72,9 +80,7 @@ class ExactEvm:
         if authorization.valid_before <= now - tolerance:
             raise Refused(Code.EXPIRED)
         return Authorization(
-            identity=(
-                f"eip3009:{offer.network}:{offer.asset}:{authorization.payer}:{authorization.nonce}"
-            ).lower(),
+            identity=_identity(offer.network, offer.asset, authorization),
             payer=authorization.payer,
             expires_at=_moment(authorization.valid_before),
             payload={
@@ -113,6 +119,10 @@ class ExactEvm:
             transaction=transaction,
         )
         return (yield from evidence.look(node, question))
+
+
+def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:
+    return f"eip3009:{network}:{asset}:{authorization.payer}:{authorization.nonce}".lower()
 
 
 def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:

@@ -17,7 +17,7 @@ SKIES = ["clear", "high cloud", "showers", "fog until noon", "steady rain", "a w
 
 
 @require_GET
-def hello(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+def hello(request: HttpRequest) -> JsonResponse:
     """Free, and constant: the yardstick for what the gate costs."""
     return JsonResponse({"hello": "world"})
 
@@ -53,7 +53,7 @@ def forecast(request: HttpRequest) -> JsonResponse:
     policy="before",
 )
 @require_GET
-def report(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+def report(request: HttpRequest) -> JsonResponse:
     articles = [
         {"title": article.title, "words": len(article.body.split())}
         for article in Article.objects.all()
@@ -74,7 +74,7 @@ def report(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     description="Fails every time, and so is never charged for.",
 )
 @require_GET
-def broken(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+def broken(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"error": "This view always fails."}, status=500)
 
 
@@ -93,10 +93,9 @@ def jobs(request: HttpRequest) -> JsonResponse:
 
 
 @require_GET
-def job(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:  # noqa: ARG001
+def job(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
     """Free: whoever paid for the job knows its id."""
     found = Job.objects.filter(pk=job_id).first()
     if found is None:
-        message = "There is no such job."
-        raise Http404(message)
+        raise Http404("There is no such job.")
     return JsonResponse({"id": str(found.pk), "state": "queued", "since": found.created_at})

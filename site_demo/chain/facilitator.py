@@ -1,6 +1,6 @@
 """The official x402 facilitator behind its three HTTP routes.
 
-    python -m site_demo.chain.facilitator --port 4021 --rpc-url http://127.0.0.1:8545 --key 0x...
+python -m site_demo.chain.facilitator --port 4021 --rpc-url http://127.0.0.1:8545 --key 0x...
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     facilitator: x402FacilitatorSync
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self.path != "/supported":
             self._answer(404, {"error": "not found"})
             return
         self._answer(200, _dump(self.facilitator.get_supported()))
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         actions = {"/verify": self.facilitator.verify, "/settle": self.facilitator.settle}
         action: Any = actions.get(self.path)

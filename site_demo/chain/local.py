@@ -33,9 +33,7 @@ USDC_UNIT = 10**6
 def account(index: int) -> LocalAccount:
     """One of the chain's ten funded accounts. 0 is the facilitator's, 1 the seller's, 9 ours."""
     Account.enable_unaudited_hdwallet_features()
-    found: LocalAccount = Account.from_mnemonic(
-        MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}"
-    )
+    found: LocalAccount = Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
     return found
 
 
@@ -53,13 +51,11 @@ def wait_for(url: str, process: subprocess.Popen[Any] | None = None, seconds: fl
             httpx.get(url, timeout=1)
         except httpx.HTTPError:
             if process is not None and process.poll() is not None:
-                message = f"{process.args!r} ended with {process.returncode}"
-                raise RuntimeError(message) from None
+                raise RuntimeError(f"{process.args!r} ended with {process.returncode}") from None
             time.sleep(0.05)
         else:
             return
-    message = f"nothing answers at {url}"
-    raise TimeoutError(message)
+    raise TimeoutError(f"nothing answers at {url}")
 
 
 @cache
@@ -139,7 +135,9 @@ class LocalChain:
         types = signature[signature.index("(") + 1 : -1].split(",")
         data = keccak(text=signature)[:4] + encode(types, arguments)
         transaction = {"from": account(sender).address, "to": to, "data": "0x" + data.hex()}
-        transaction_hash = str(self.rpc("eth_sendTransaction", {**transaction, "gas": hex(300_000)}))
+        transaction_hash = str(
+            self.rpc("eth_sendTransaction", {**transaction, "gas": hex(300_000)})
+        )
         deadline = time.monotonic() + 30
         while self.rpc("eth_getTransactionReceipt", transaction_hash) is None:
             if time.monotonic() > deadline:
@@ -171,7 +169,6 @@ def _anvil() -> Path:
     """The binary of this platform, out of npm's package."""
     found = sorted((HERE / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil*"))
     if not found:
-        message = f"anvil is missing: run `npm ci` in {HERE}"
-        raise RuntimeError(message)
+        raise RuntimeError(f"anvil is missing: run `npm ci` in {HERE}")
     os.chmod(found[0], 0o755)  # noqa: PTH101, S103
     return found[0]

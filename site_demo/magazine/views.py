@@ -20,7 +20,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "magazine/index.html", {"articles": articles})
 
 
-def article_resource(request: HttpRequest, slug: str) -> Resource:  # noqa: ARG001
+def article_resource(request: HttpRequest, slug: str) -> Resource:
     return get_object_or_404(Article.objects.select_related("resource"), slug=slug).resource
 
 

@@ -126,9 +126,7 @@ SiteFactory = Callable[..., Site]
 
 
 @pytest.fixture
-def make_site(
-    tmp_path: Path, chain: LocalChain, facilitator_url: str
-) -> Iterator[SiteFactory]:
+def make_site(tmp_path: Path, chain: LocalChain, facilitator_url: str) -> Iterator[SiteFactory]:
     made = []
 
     def make(server: str = "gunicorn", **env: str) -> Site:

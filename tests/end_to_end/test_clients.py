@@ -8,7 +8,7 @@ from x402 import x402ClientSync
 from x402.http.clients import x402_requests
 from x402.mechanisms.evm.exact import register_exact_evm_client
 
-from tests.buyer import outcome_of
+from paywall.testing import outcome_of
 
 from .conftest import SELLER
 

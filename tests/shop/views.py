@@ -82,7 +82,7 @@ def created(request: HttpRequest) -> HttpResponse:
 
 @payment_required("item")
 def streaming(request: HttpRequest) -> StreamingHttpResponse:
-    return StreamingHttpResponse((part for part in (b"one ", b"two ", b"three")))
+    return StreamingHttpResponse(part for part in (b"one ", b"two ", b"three"))
 
 
 class Watched(io.BytesIO):

@@ -50,8 +50,7 @@ class Command(BaseCommand):
         pay_to = settings.PAYWALL_PAY_TO
         if not pay_to:
             if not networks.is_testnet(network):
-                message = "Set PAYWALL_PAY_TO to your address: this is real money."
-                raise CommandError(message)
+                raise CommandError("Set PAYWALL_PAY_TO to your address: this is real money.")
             pay_to = PLAY_MONEY_ADDRESS
             self.stdout.write(f"PAYWALL_PAY_TO is not set: play money goes to {pay_to}.")
         account = Account(pay_to=pay_to, network=network, asset=asset)
@@ -84,9 +83,7 @@ class Command(BaseCommand):
         """A price in the account's currency, if the environment chose another coin."""
         price = resource.current_price()
         if price is not None and resource.current_price(account.currency) is None:
-            Price.objects.create(
-                resource=resource, amount=price.amount, currency=account.currency
-            )
+            Price.objects.create(resource=resource, amount=price.amount, currency=account.currency)
 
     def _article(self, text: dict[str, str]) -> Article:
         resource, is_new = Resource.objects.get_or_create(

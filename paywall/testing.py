@@ -1,4 +1,11 @@
-"""A buyer's side, in the few lines that a test wants to bend. Signs with eth-account."""
+"""For a site's own tests: a buyer that pays a challenge.
+
+    def test_the_report_is_sold(client):
+        challenge = client.get("/report/")
+        paid = client.get("/report/", headers=Buyer().pays(challenge))
+
+The signatures are real; whether money moves is up to the facilitator that the settings name.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +39,19 @@ def challenge_of(response: Any) -> dict[str, Any]:
 
 
 def outcome_of(response: Any, header: str = "PAYMENT-RESPONSE") -> dict[str, Any]:
+    """What a response says became of the payment."""
     data: dict[str, Any] = json.loads(base64.b64decode(response.headers[header]))
     return data
 
 
 def encode(data: Any) -> str:
+    """JSON in base64, as payment headers carry it."""
     return base64.b64encode(json.dumps(data).encode()).decode()
 
 
 @dataclass
 class Buyer:
-    """Signs what a challenge asks for."""
+    """A wallet that signs what a challenge asks for; by default a new and empty one."""
 
     account: LocalAccount = field(default_factory=Account.create)
 
@@ -60,6 +69,7 @@ class Buyer:
         }
 
     def sign(self, authorization: dict[str, Any], offer: dict[str, Any], **domain: Any) -> str:
+        """The EIP-712 signature, 0x-prefixed hex. `domain` changes fields of the domain."""
         message = {
             key: int(value) if key in ("value", "validAfter", "validBefore") else value
             for key, value in authorization.items()
@@ -91,6 +101,7 @@ class Buyer:
         }
 
     def payload_v1(self, response: Any, **changes: Any) -> dict[str, Any]:
+        """A v1 payment payload for a 402 response, on Base Sepolia."""
         payload = self.payload(response, **changes)
         return {
             "x402Version": 1,
@@ -104,4 +115,5 @@ class Buyer:
         return {"PAYMENT-SIGNATURE": encode(self.payload(response, **changes))}
 
     def pays_v1(self, response: Any, **changes: Any) -> dict[str, str]:
+        """The request headers that pay a 402 response as a v1 client does."""
         return {"X-PAYMENT": encode(self.payload_v1(response, **changes))}
