@@ -357,7 +357,7 @@ def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
         transaction=payment.tx_hash,
         payer=payment.payer,
         error_code=code,
-        amount=str(payment.amount) if success else "",
+        amount=payment.amount if success else "",
     )
 
 

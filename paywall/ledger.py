@@ -69,7 +69,7 @@ def claim(
         payload=dict(authorization.payload),
         network=offer.network,
         payer=authorization.payer,
-        amount=offer.amount,
+        amount=str(offer.amount),
         price=offer.price,
         currency=offer.currency,
         state=State.CLAIMED,

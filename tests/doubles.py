@@ -71,6 +71,7 @@ class Double:
     settle: Answer | list[Answer] = field(default_factory=success)
     verify: Answer = field(default_factory=lambda: Answer(body={"isValid": True}))
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    connections: set[tuple[str, int]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def asked(self, path: str) -> list[dict[str, Any]]:
@@ -95,6 +96,7 @@ def facilitator() -> Iterator[Double]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with double.lock:
                 double.requests.append((self.path, body, dict(self.headers)))
+                double.connections.add(self.client_address)
                 answer = double.answer(self.path)
             if answer.before is not None:
                 answer.before(body)
@@ -120,7 +122,7 @@ def facilitator() -> Iterator[Double]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     double.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield double
     finally:

@@ -78,11 +78,9 @@ class Payment(models.Model):
 
     network = models.CharField(_("network"), max_length=40)
     payer = models.CharField(_("payer"), max_length=64, db_index=True)
-    amount = models.DecimalField(
-        _("amount"),
-        max_digits=78,
-        decimal_places=0,
-        help_text=_("In the token's smallest unit."),
+    # Digits, not a number: 256 bits exceed what databases count with (SQLite: 15 digits).
+    amount = models.CharField(
+        _("amount"), max_length=78, help_text=_("In the token's smallest unit.")
     )
     price = models.DecimalField(_("price"), max_digits=20, decimal_places=8)
     currency = models.CharField(_("currency"), max_length=3)
@@ -131,7 +129,8 @@ class Payment(models.Model):
                 condition=models.Q(state__in=State.values), name="paywall_payment_state_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(amount__gt=0), name="paywall_payment_amount_positive"
+                condition=models.Q(amount__regex=r"^[1-9][0-9]*$"),
+                name="paywall_payment_amount_positive",
             ),
             models.CheckConstraint(
                 condition=~models.Q(state__in=["settled", "confirmed"])

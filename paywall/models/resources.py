@@ -75,7 +75,7 @@ class Resource(models.Model):
             ),
             models.CheckConstraint(
                 condition=(
-                    models.Q(access="period", pass_seconds__gt=0)
+                    models.Q(access="period", pass_seconds__isnull=False, pass_seconds__gt=0)
                     | models.Q(access__in=["request", "forever"], pass_seconds__isnull=True)
                 ),
                 name="paywall_resource_access_complete",

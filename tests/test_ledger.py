@@ -1,0 +1,244 @@
+"""The arrows, the lock, and who holds a payment."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from paywall import ledger, offers, signals
+from paywall.exceptions import LedgerUnavailable, StaleMove
+from paywall.models import AccessPass, Payment, Receipt
+from paywall.models.payments import State
+from paywall.vocabulary import Authorization, Paid
+from tests.doubles import TX
+
+pytestmark = pytest.mark.django_db
+
+BLOCK = Paid(TX, 7, "0x" + "bb" * 32, depth=9)
+MOVES = {
+    State.SETTLING: lambda payment: ledger.settling(payment, 10),
+    State.SETTLED: lambda payment: ledger.settled(payment, TX),
+    State.FAILED: lambda payment: ledger.failed(payment, "some_code", "why"),
+    State.CONFIRMED: lambda payment: ledger.confirmed(payment, BLOCK),
+    State.LOST: lambda payment: ledger.lost(payment, "nothing_moved"),
+}
+ARROWS = {
+    (State.CLAIMED, State.SETTLING),
+    (State.CLAIMED, State.FAILED),
+    (State.SETTLING, State.SETTLED),
+    (State.SETTLING, State.FAILED),
+    (State.SETTLED, State.CONFIRMED),
+    (State.SETTLED, State.LOST),
+}
+WAYS = {
+    State.CLAIMED: [],
+    State.SETTLING: [State.SETTLING],
+    State.SETTLED: [State.SETTLING, State.SETTLED],
+    State.CONFIRMED: [State.SETTLING, State.SETTLED, State.CONFIRMED],
+    State.FAILED: [State.FAILED],
+    State.LOST: [State.SETTLING, State.SETTLED, State.LOST],
+}
+
+
+def claim(item, identity="one", hold=60.0):
+    sale = offers.load(item.slug)
+    authorization = Authorization(
+        identity=identity,
+        payer="0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+        payload={"signature": "0x01", "authorization": {}},
+    )
+    purpose = ledger.Purpose(item.pk, "GET", "http://testserver/item/")
+    return ledger.claim(authorization, sale.offers[0], purpose, protocol="x402/2", hold=hold)
+
+
+@pytest.fixture
+def payment(item):
+    payment, is_new = claim(item)
+    assert is_new
+    return payment
+
+
+def brought_to(payment, state):
+    for step in WAYS[state]:
+        MOVES[step](payment)
+    return payment
+
+
+def let_lapse(payment):
+    Payment.objects.filter(pk=payment.pk).update(held_until=timezone.now())
+
+
+def kinds(payment):
+    return [event.kind for event in payment.events.all()]
+
+
+@pytest.mark.parametrize(("origin", "target"), list(itertools.product(State, MOVES)))
+def test_states_move_only_along_the_arrows(payment, origin, target):
+    brought_to(payment, origin)
+    events = payment.events.count()
+    if (origin, target) in ARROWS:
+        MOVES[target](payment)
+        assert Payment.objects.get().state == target
+        assert kinds(payment)[-1] == target
+    else:
+        with pytest.raises(StaleMove):
+            MOVES[target](payment)
+        assert Payment.objects.get().state == origin
+        assert payment.events.count() == events
+
+
+def test_every_move_has_its_event(payment):
+    brought_to(payment, State.CONFIRMED)
+    assert kinds(payment) == ["claimed", "settling", "settled", "confirmed"]
+    settled = payment.events.get(kind="settled")
+    assert settled.data == {"tx_hash": TX}
+
+
+def test_an_authorization_is_claimed_once(item, payment):
+    again, is_new = claim(item)
+    assert not is_new
+    assert again == payment
+    assert Payment.objects.count() == 1
+
+
+def test_a_claim_keeps_what_was_offered(item, payment):
+    kept = Payment.objects.get()
+    assert kept.taken_offer == offers.load("item").offers[0]
+    assert kept.amount == "10000"
+    assert kept.url == "http://testserver/item/"
+
+
+def test_who_holds_a_payment_keeps_others_away(payment):
+    other = Payment.objects.get()
+    assert ledger.take_up(other, 60) is None
+    let_lapse(payment)
+    taken = ledger.take_up(other, 60)
+    assert taken is not None
+    assert taken.attempts == 2
+    assert ledger.take_up(other, 60) is None
+
+
+def test_who_was_too_late_cannot_move_it_any_more(payment):
+    """A worker that slept through its time must not settle what another took over."""
+    let_lapse(payment)
+    ledger.take_up(payment, 60)
+    for move in [*MOVES.values(), ledger.delivered, lambda p: ledger.hold(p, 60)]:
+        with pytest.raises(StaleMove):
+            move(payment)
+    ledger.let_go(payment)
+    assert Payment.objects.get().held_until > timezone.now()
+
+
+def test_a_delivery_happens_once(payment):
+    brought_to(payment, State.SETTLED)
+    ledger.delivered(payment)
+    with pytest.raises(StaleMove):
+        ledger.delivered(payment)
+    assert kinds(payment).count("delivered") == 1
+
+
+@pytest.mark.parametrize("state", [State.CLAIMED, State.SETTLING, State.FAILED, State.LOST])
+def test_nothing_is_delivered_that_is_not_settled(payment, state):
+    brought_to(payment, state)
+    with pytest.raises(StaleMove):
+        ledger.delivered(payment)
+
+
+def test_a_settled_payment_has_a_receipt(payment):
+    brought_to(payment, State.SETTLED)
+    receipt = Receipt.objects.get()
+    assert receipt.payment == payment
+    assert receipt.number is None
+    assert receipt.sold["title"] == "Item"
+    assert receipt.sold["price"] == "0.01"
+
+
+def test_numbers_for_the_books_are_consecutive_and_come_with_confirmation(item):
+    payments = [claim(item, str(n))[0] for n in range(4)]
+    for payment in payments:
+        brought_to(payment, State.SETTLED)
+    for payment in (payments[2], payments[0], payments[3]):
+        ledger.confirmed(payment, BLOCK)
+    numbers = [Receipt.objects.get(payment=payment).number for payment in payments]
+    assert numbers == [2, None, 1, 3]
+
+
+def test_a_lost_payment_takes_its_pass_with_it(make_resource):
+    from paywall import access
+
+    item = make_resource(access="forever")
+    payment, _ = claim(item)
+    brought_to(payment, State.SETTLED)
+    access.grant(payment, offers.load("item"))
+    ledger.lost(payment, "nothing_moved")
+    assert AccessPass.objects.get().revoked_at is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "signal"),
+    [
+        (State.SETTLED, signals.payment_settled),
+        (State.CONFIRMED, signals.payment_confirmed),
+        (State.FAILED, signals.payment_failed),
+        (State.LOST, signals.payment_lost),
+    ],
+)
+def test_the_site_is_told(payment, state, signal, django_capture_on_commit_callbacks):
+    told = []
+
+    def listener(sender, payment, **_):
+        told.append((sender, payment.pk, payment.state))
+
+    def grumpy(**_):
+        raise RuntimeError("not my day")
+
+    signal.connect(grumpy)
+    signal.connect(listener)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            brought_to(payment, state)
+    finally:
+        signal.disconnect(listener)
+        signal.disconnect(grumpy)
+    assert told == [(Payment, payment.pk, state)]
+
+
+def test_the_log_names_the_payment(payment, caplog):
+    with caplog.at_level("INFO", "paywall"):
+        brought_to(payment, State.LOST)
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"payment={payment.pk} settled -> lost (nothing_moved)" in lines
+    assert caplog.records[-1].levelname == "ERROR"
+    assert caplog.records[-1].payment == payment.pk
+
+
+def test_a_note_moves_nothing_but_keeps_a_first_transaction(payment):
+    brought_to(payment, State.SETTLING)
+    ledger.note(payment, "unknown", transaction=TX, reason="no answer")
+    ledger.note(payment, "asked again", transaction="0x" + "cd" * 32)
+    kept = Payment.objects.get()
+    assert (kept.state, kept.tx_hash) == (State.SETTLING, TX)
+    assert kinds(payment)[-2:] == ["unknown", "asked again"]
+
+
+def test_the_engine_finds_what_is_due(payment):
+    assert not Payment.objects.due().exists()  # it is held
+    ledger.let_go(payment, due_in=60)
+    assert not Payment.objects.due().exists()
+    Payment.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert Payment.objects.due().get() == payment
+
+
+def test_a_database_that_refuses_is_one_error(item, monkeypatch):
+    from django.db import OperationalError
+
+    def broken(*args, **kwargs):
+        raise OperationalError("no space left on device")
+
+    monkeypatch.setattr(Payment, "save", broken)
+    with pytest.raises(LedgerUnavailable):
+        claim(item)
