@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from ipaddress import ip_address
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
@@ -117,8 +118,18 @@ def read(raw: Any) -> Settings:
 def is_exposed(url: str) -> bool:
     """Whether a URL would carry what money depends on in the clear over a network."""
     parts = urlsplit(url)
-    loopback = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-    return parts.scheme != "https" and not loopback and not django_settings.DEBUG
+    return (
+        parts.scheme != "https"
+        and not _is_loopback(parts.hostname or "")
+        and not django_settings.DEBUG
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 _POSITIVE = {

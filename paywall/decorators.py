@@ -82,13 +82,12 @@ def payment_required(
 
 
 def _sync_door(view: Callable[..., Any], resource: str | GetResource) -> Any:
-    view_in_transaction = _in_request_transaction(view)
     check_csrf = _csrf_check_of(view)
 
     @wraps(view)
     def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         def enter() -> HttpResponseBase:
-            return _rendered(view_in_transaction(request, *args, **kwargs), view)
+            return _rendered(_in_request_transaction(view)(request, *args, **kwargs), view)
 
         def enter_checked() -> HttpResponseBase:
             return check_csrf(request, args, kwargs) or enter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from paywall import conf, database, ledger, settlement
@@ -15,7 +16,6 @@ from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.steps import run
-from paywall.vocabulary import Paid
 
 if TYPE_CHECKING:
     from paywall.models.payments import PaymentQuerySet
@@ -29,45 +29,54 @@ ROUND = 200
 def confirm_payments() -> Counter[str]:
     """Look for settled payments on the chain; `confirmed` or `lost` where that is final.
 
-    Returns how many came to what. Networks without an RPC URL are left alone.
+    Returns how many came to which state, or are still "waiting". Networks without an RPC URL
+    are left alone.
     """
     networks = [network for network, url in conf.get().rpc_urls.items() if url]
-    counts: Counter[str] = Counter()
-    for payment in _due(State.SETTLED).filter(network__in=networks)[:ROUND]:
-        try:
-            taken = ledger.take_up(payment, settlement.settle_hold())
-            if taken is None:
-                continue
-            finding = run(settlement.confirm(taken))
-        except LedgerUnavailable:
-            log.exception("payment=%s could not be written", payment.pk)
-            continue
-        final = taken.state != State.SETTLED
-        counts[str(taken.state) if final else "waiting"] += 1
-        if not isinstance(finding, Paid):
-            log.info("payment=%s not confirmed: %s", payment.pk, finding)
-    return counts
+    return _round(_due(State.SETTLED).filter(network__in=networks), _confirm, "waiting")
 
 
 def sweep() -> Counter[str]:
-    """Resolve what a crash or an unknown outcome left in `claimed` and `settling`."""
+    """Resolve what a crash or an unknown outcome left in `claimed` and `settling`.
+
+    Returns how many came to which state, or are still "unknown".
+    """
+    return _round(_due(State.CLAIMED, State.SETTLING), _resolve, "unknown")
+
+
+def _confirm(payment: Payment) -> None:
+    finding = run(settlement.confirm(payment))
+    if payment.state == State.SETTLED:
+        log.info("payment=%s is not confirmed yet: %s", payment.pk, finding)
+
+
+def _resolve(payment: Payment) -> None:
+    if payment.state == State.CLAIMED:
+        # Nothing was sent: the request that held it is gone.
+        ledger.failed(payment, Code.ABANDONED)
+    else:
+        run(settlement.resolve(payment, buyer_waits=False))
+
+
+def _round(due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str) -> Counter[str]:
+    """Take up what is due, one by one; one payment's trouble is not the next one's."""
     counts: Counter[str] = Counter()
-    for payment in _due(State.CLAIMED, State.SETTLING)[:ROUND]:
+    for found in due.order_by("due_at")[:ROUND]:
         try:
-            taken = ledger.take_up(payment, settlement.settle_hold())
-            if taken is None:
+            payment = ledger.take_up(found, settlement.settle_hold())
+            if payment is None:
                 continue
-            if taken.state == State.CLAIMED:
-                # Nothing was sent: the request that held it is gone.
-                ledger.failed(taken, Code.ABANDONED)
-            else:
-                run(settlement.resolve(taken, buyer_waits=False))
+            origin = payment.state
+            work(payment)
+            moved = payment.state != origin
+            pause = 0 if moved else settlement.pause(payment.attempts)
+            ledger.let_go(payment, due_in=pause)
         except (LedgerUnavailable, StaleMove) as error:
-            log.warning("payment=%s: %s", payment.pk, error)
+            log.warning("payment=%s: %s", found.pk, error)
             continue
-        counts[str(taken.state) if taken.state != State.SETTLING else "unknown"] += 1
+        counts[str(payment.state) if moved else unmoved] += 1
     return counts
 
 
 def _due(*states: State) -> PaymentQuerySet:
-    return Payment.objects.using(database.alias()).due().filter(state__in=states).order_by("due_at")
+    return Payment.objects.using(database.alias()).due().filter(state__in=states)

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from paywall import database, signals
 from paywall.exceptions import StaleMove
-from paywall.models import AccessPass, Payment, PaymentEvent, Receipt
+from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
 from paywall.models.payments import State
 from paywall.vocabulary import Authorization, Offer, Paid
 
@@ -154,7 +154,7 @@ def settled(payment: Payment, transaction: str) -> None:
         error_detail="",
     )
     offer = payment.taken_offer
-    resource = payment.resource
+    resource = Resource.objects.using(database.alias()).get(pk=payment.resource_id)
     Receipt.objects.using(database.alias()).create(
         payment=payment,
         issued_at=now,
@@ -248,6 +248,11 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
     ).update(revoked_at=now)
 
 
+def confirmations(payment: Payment) -> int:
+    """How deep in the chain a payment must be to be final."""
+    return Account.objects.using(database.alias()).get(pk=payment.account_id).confirmations
+
+
 def find(identities: list[str]) -> Payment | None:
     """The payment of an authorization that may be spelled in several identities, or None."""
     return Payment.objects.using(database.alias()).filter(identity__in=identities).first()
@@ -301,7 +306,7 @@ def _rows(payment: Payment) -> Any:
 
 
 def _fresh(payment: Payment) -> Payment:
-    return Payment.objects.using(database.alias()).select_related("account").get(pk=payment.pk)
+    return Payment.objects.using(database.alias()).get(pk=payment.pk)
 
 
 def _record(payment: Payment, kind: str, at: datetime, **data: Any) -> None:

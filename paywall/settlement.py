@@ -138,7 +138,7 @@ def confirm(payment: Payment) -> Steps[Finding]:
     node = node_for(payment.network)
     if node is None:
         return Undecided("no RPC URL for this network")
-    depth = yield from query(_confirmations, payment)
+    depth = yield from query(ledger.confirmations, payment)
     finding = yield from _look(payment, node, depth)
     try:
         match finding:
@@ -155,7 +155,6 @@ def confirm(payment: Payment) -> Steps[Finding]:
                 return finding
     except StaleMove:
         return Undecided("somebody else moved it")
-    yield from query(ledger.let_go, payment, due_in=pause(payment.attempts))
     return finding
 
 
@@ -169,7 +168,7 @@ _UNSPENT = "the chain has not seen it"
 
 def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
     """What the chain makes of an unknown outcome."""
-    depth = yield from query(_confirmations, payment)
+    depth = yield from query(ledger.confirmations, payment)
     match (yield from _look(payment, node, depth)):
         case Paid(transaction=transaction):
             return Settled(transaction)
@@ -185,10 +184,6 @@ def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]
             return Unknown(spent.reason, known.transaction)
         case Undecided(reason=reason):
             return Unknown(f"{known.reason}; {reason}", known.transaction)
-
-
-def _confirmations(payment: Payment) -> int:
-    return payment.account.confirmations
 
 
 def _look(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:

@@ -37,12 +37,15 @@ class Answer:
 
 
 def success(transaction: Any = TX, **more: Any) -> Answer:
-    """What a working facilitator says; the body is made from the request."""
+    """What a working facilitator says; the body is made from the request.
+
+    `transaction` may be a function that brings one about.
+    """
 
     def body(request: dict[str, Any]) -> dict[str, Any]:
         return {
             "success": True,
-            "transaction": transaction,
+            "transaction": transaction() if callable(transaction) else transaction,
             "network": request["paymentRequirements"]["network"],
             "payer": request["paymentPayload"]["payload"]["authorization"]["from"],
             **more,

@@ -169,9 +169,7 @@ def test_an_account_that_was_disabled_can_be_paid_for_a_while(item, account):
 def test_an_offer_that_was_never_made_is_refused(item, account, change):
     sale = offers.load("item")
     accepted = {**sale.offers[0].requirements(), **change}
-    credential = Credential(
-        "x402/2", accepted["scheme"], accepted["network"], {}, accepted
-    )
+    credential = Credential("x402/2", accepted["scheme"], accepted["network"], {}, accepted)
     with pytest.raises(Refused):
         offers.match(sale, credential, time.time())
 

@@ -77,7 +77,7 @@ def test_the_price_in_force_is_the_newest_that_has_begun(item):
         Price.objects.create(
             resource=item, amount=Decimal(amount), valid_from=now + timedelta(hours=hours)
         )
-    Price.objects.create(resource=item, amount=Decimal("9"), currency="EUR")
+    Price.objects.create(resource=item, amount=Decimal(9), currency="EUR")
     in_force = item.current_price("USD")
     assert in_force is not None
     assert in_force.amount == Decimal("0.01")  # the fixture's, of this moment

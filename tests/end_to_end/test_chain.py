@@ -1,0 +1,378 @@
+"""What becomes of a payment is decided by the chain: a real node, the official facilitator."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from django.test import Client
+from django.utils import timezone
+from eth_account import Account as Key
+from eth_account.messages import encode_typed_data
+
+from paywall import engine
+from paywall.evm import evidence
+from paywall.models import Account, Payment, Receipt
+from paywall.models.payments import State
+from paywall.testing import Buyer, encode, outcome_of
+from site_demo.chain import local
+from site_demo.chain.local import CHAIN_ID, LocalChain
+from tests.doubles import TX, Answer, success
+
+from .conftest import ROOT, SELLER
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TRANSFER = "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"
+
+
+@pytest.fixture
+def shop(item, paywall_settings, chain, facilitator_url):
+    """The site reads the node and settles through the official facilitator."""
+    paywall_settings(FACILITATOR_URL=facilitator_url, RPC_URLS={f"eip155:{CHAIN_ID}": chain.url})
+    chain.mine()
+    return Client()
+
+
+@pytest.fixture
+def rich_buyer(rich) -> Buyer:
+    return Buyer(rich)
+
+
+def due_now() -> None:
+    Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
+
+
+def submit(chain: LocalChain, payload: dict[str, Any]) -> str:
+    """Anybody may put a buyer's authorization on the chain."""
+    inner = payload["payload"]["authorization"]
+    return chain.send(
+        TRANSFER,
+        inner["from"],
+        inner["to"],
+        int(inner["value"]),
+        int(inner["validAfter"]),
+        int(inner["validBefore"]),
+        bytes.fromhex(inner["nonce"][2:]),
+        bytes.fromhex(payload["payload"]["signature"][2:]),
+    )
+
+
+def pay(client: Client, payload: dict[str, Any]) -> Any:
+    return client.get("/item/", headers={"PAYMENT-SIGNATURE": encode(payload)})
+
+
+def code(response: Any) -> str:
+    return str(json.loads(response.content)["code"])
+
+
+# ----------------------------------------------------------------------------- Confirming
+
+
+def test_a_payment_is_confirmed_by_its_logs(shop, chain, rich_buyer):
+    before = chain.balance(SELLER)
+    response = pay(shop, rich_buyer.payload(shop.get("/item/")))
+    assert response.status_code == 200
+    assert chain.balance(SELLER) - before == 10_000
+    assert engine.confirm_payments() == {"confirmed": 1}
+    payment = Payment.objects.get()
+    assert payment.state == State.CONFIRMED
+    assert payment.tx_hash == outcome_of(response)["transaction"]
+    block = chain.rpc("eth_getBlockByNumber", hex(payment.block_number), False)
+    assert block["hash"] == payment.block_hash
+    assert Receipt.objects.get().number == 1
+    assert engine.confirm_payments() == {}
+
+
+def test_it_must_be_deep_enough(shop, chain, rich_buyer):
+    Account.objects.update(confirmations=3)
+    pay(shop, rich_buyer.payload(shop.get("/item/")))
+    for expected in ("waiting", "waiting", "confirmed"):
+        due_now()
+        assert engine.confirm_payments() == {expected: 1}
+        chain.mine()
+
+
+def test_a_node_of_another_chain_decides_nothing(shop, chain, rich_buyer, paywall_settings):
+    pay(shop, rich_buyer.payload(shop.get("/item/")))
+    chain.rpc("anvil_setChainId", 1)
+    try:
+        assert engine.confirm_payments() == {"waiting": 1}
+    finally:
+        chain.rpc("anvil_setChainId", CHAIN_ID)
+    due_now()
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+# --------------------------------------------------------------------- Unknown, resolved
+
+
+def settles_and_dies(url: str) -> Answer:
+    """The official facilitator settles; its answer gets lost on the way."""
+
+    def settle(body: dict[str, Any]) -> None:
+        httpx.post(f"{url}/settle", json=body, timeout=30).raise_for_status()
+
+    return Answer(die=True, before=settle)
+
+
+def test_settled_and_died_is_found_while_the_buyer_waits(
+    shop, chain, rich_buyer, facilitator, facilitator_url, paywall_settings
+):
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = settles_and_dies(facilitator_url)
+    response = pay(shop, rich_buyer.payload(shop.get("/item/")))
+    assert response.status_code == 200
+    payment = Payment.objects.get()
+    assert payment.state == State.SETTLED
+    assert [e.kind for e in payment.events.all()] == [
+        "claimed",
+        "settling",
+        "unknown",
+        "settled",
+        "delivered",
+    ]
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+def test_an_answer_that_never_came_is_asked_for_again_when_the_buyer_returns(
+    shop, chain, rich_buyer, facilitator, facilitator_url, paywall_settings
+):
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = Answer(die=True)
+    payload = rich_buyer.payload(shop.get("/item/"))
+    assert code(pay(shop, payload)) == "settlement_pending"
+    # The engine does not charge a buyer who may be gone: it only looks.
+    due_now()
+    assert engine.sweep() == {"unknown": 1}
+    assert len(facilitator.asked("/settle")) == 1
+    paywall_settings(FACILITATOR_URL=facilitator_url)
+    due_now()
+    assert pay(shop, payload).status_code == 200
+    assert chain.balance(SELLER) > 0
+    assert Payment.objects.count() == 1
+
+
+def test_the_engine_finds_what_was_settled_and_the_buyer_collects(
+    shop, chain, rich_buyer, facilitator, paywall_settings
+):
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = Answer(die=True)
+    payload = rich_buyer.payload(shop.get("/item/"))
+    pay(shop, payload)
+    transaction = submit(chain, payload)
+    due_now()
+    assert engine.sweep() == {"settled": 1}
+    due_now()
+    assert engine.confirm_payments() == {"confirmed": 1}
+    assert Payment.objects.get().tx_hash == transaction
+    response = pay(shop, payload)
+    assert response.status_code == 200
+    assert code(pay(shop, payload)) == "payment_already_used"
+
+
+def test_a_front_run_buyer_is_served(shop, chain, rich_buyer):
+    """Somebody else submitted it first: the money is here, whatever the facilitator says."""
+    payload = rich_buyer.payload(shop.get("/item/"))
+    transaction = submit(chain, payload)
+    response = pay(shop, payload)
+    assert response.status_code == 200
+    assert outcome_of(response)["transaction"] == transaction
+
+
+def test_a_cancelled_authorization_buys_nothing(shop, chain, rich_buyer):
+    payload = rich_buyer.payload(shop.get("/item/"))
+    nonce = bytes.fromhex(payload["payload"]["authorization"]["nonce"][2:])
+    domain = {
+        "name": "USDC",
+        "version": "2",
+        "chainId": CHAIN_ID,
+        "verifyingContract": local.USDC,
+    }
+    types = {
+        "CancelAuthorization": [
+            {"name": "authorizer", "type": "address"},
+            {"name": "nonce", "type": "bytes32"},
+        ]
+    }
+    message = {"authorizer": rich_buyer.account.address, "nonce": nonce}
+    signed = rich_buyer.account.sign_message(encode_typed_data(domain, types, message))
+    chain.send(
+        "cancelAuthorization(address,bytes32,bytes)",
+        rich_buyer.account.address,
+        nonce,
+        bytes(signed.signature),
+    )
+    response = pay(shop, payload)
+    assert (response.status_code, code(response)) == (402, "settlement_refused")
+    payment = Payment.objects.get()
+    assert (payment.state, payment.error_code) == (State.FAILED, "authorization_spent_elsewhere")
+
+
+@pytest.mark.parametrize("trouble", ["poor", "paused", "blacklisted"])
+def test_a_transfer_that_reverts_is_a_refusal(shop, chain, trouble):
+    wallet = Key.create()
+    if trouble != "poor":
+        chain.mint(wallet.address, 10_000)
+    if trouble == "paused":
+        chain.send("setPaused(bool)", True)
+    if trouble == "blacklisted":
+        chain.send("setBlacklisted(address,bool)", wallet.address, True)
+    try:
+        response = pay(shop, Buyer(wallet).payload(shop.get("/item/")))
+    finally:
+        chain.send("setPaused(bool)", False)
+    assert (response.status_code, code(response)) == (402, "settlement_refused")
+    payment = Payment.objects.get()
+    assert (payment.state, payment.error_code) == (State.FAILED, "transaction_reverted")
+
+
+# -------------------------------------------------------------- A chain whose clock we move
+
+
+@pytest.fixture
+def own_chain(paywall_settings, facilitator):
+    """A node whose clock a test may move, and a facilitator that lies."""
+    with LocalChain() as chain:
+        chain.mine()
+        paywall_settings(
+            FACILITATOR_URL=facilitator.url, RPC_URLS={f"eip155:{CHAIN_ID}": chain.url}
+        )
+        yield chain
+
+
+def test_a_block_that_vanished_takes_no_payment_with_it(item, own_chain, facilitator):
+    """The transaction is put back on the chain in another block, and found there."""
+    client, buyer = Client(), Buyer()
+    own_chain.mint(buyer.account.address, 10_000)
+    payload = buyer.payload(client.get("/item/"))
+    facilitator.settle = success(lambda: submit(own_chain, payload))
+    assert pay(client, payload).status_code == 200
+    own_chain.rpc("anvil_reorg", 1, [])
+    assert engine.confirm_payments() == {"waiting": 1}
+    transaction = submit(own_chain, payload)
+    due_now()
+    assert engine.confirm_payments() == {"confirmed": 1}
+    assert Payment.objects.get().tx_hash == transaction
+
+
+def test_a_facilitator_that_lies_is_found_out(item, own_chain, facilitator, make_resource):
+    make_resource("season", access="forever")
+    client, buyer = Client(), Buyer()
+    challenge = client.get("/by-object/season/")
+    response = client.get("/by-object/season/", headers=buyer.pays(challenge))
+    assert response.status_code == 200
+    assert client.get("/by-object/season/").status_code == 200
+
+    assert engine.confirm_payments() == {"waiting": 1}  # it might still be on its way
+    own_chain.advance(600)
+    due_now()
+    assert engine.confirm_payments() == {"lost": 1}
+
+    payment = Payment.objects.get()
+    assert (payment.state, payment.error_code) == (State.LOST, "nothing_moved")
+    assert payment.tx_hash == TX
+    assert client.get("/by-object/season/").status_code == 402  # the pass is gone
+    assert payment in Payment.objects.needing_attention()
+
+
+def test_another_payments_transaction_is_no_proof(item, own_chain, facilitator):
+    """The facilitator names a transaction that moved somebody else's money to us."""
+    other = Buyer()
+    own_chain.mint(other.account.address, 10_000)
+    client = Client()
+    transaction = submit(own_chain, other.payload(client.get("/item/")))
+    facilitator.settle = success(transaction)
+    assert pay(client, Buyer().payload(client.get("/item/"))).status_code == 200
+    own_chain.advance(600)
+    due_now()
+    assert engine.confirm_payments() == {"lost": 1}
+
+
+def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, facilitator):
+    facilitator.settle = Answer(die=True)
+    client, buyer = Client(), Buyer()
+    payload = buyer.payload(client.get("/item/"))
+    assert code(pay(client, payload)) == "settlement_pending"
+    due_now()
+    assert engine.sweep() == {"unknown": 1}
+    Account.objects.update(confirmations=3)
+    own_chain.advance(600)
+    due_now()
+    assert engine.sweep() == {"unknown": 1}  # past, but not deep enough to stay so
+    own_chain.mine(2)
+    due_now()
+    assert engine.sweep() == {"failed": 1}
+    assert Payment.objects.get().error_code == "never_settled"
+    assert code(pay(client, payload)) == "payment_failed"
+
+
+def test_an_old_use_is_found_far_back(item, own_chain, facilitator, monkeypatch):
+    monkeypatch.setattr(evidence, "LOG_RANGE", 20)
+    facilitator.settle = Answer(die=True)
+    client, buyer = Client(), Buyer()
+    own_chain.mint(buyer.account.address, 10_000)
+    payload = buyer.payload(client.get("/item/"))
+    pay(client, payload)
+    transaction = submit(own_chain, payload)
+    own_chain.mine(90)
+    due_now()
+    assert engine.sweep() == {"settled": 1}
+    assert Payment.objects.get().tx_hash == transaction
+
+
+# ------------------------------------------------------------------------ Contract wallets
+
+WALLET = "0x00000000000000000000000000000000C0FFEE00"
+
+
+@pytest.fixture
+def wallet(chain):
+    """A contract wallet with money, and its owner's key."""
+    owner = Key.create()
+    code = local.compiled(ROOT / "tests/end_to_end/contracts/TestWallet.sol")["TestWallet"]
+    address = Key.create().address
+    chain.put(address, code)
+    chain.send("init(address)", owner.address, to=address)
+    chain.mint(address, 1_000_000)
+    return address, Buyer(owner)
+
+
+@pytest.mark.parametrize("padding", ["", "00" * 32])
+def test_a_contract_wallet_pays(shop, chain, wallet, padding):
+    """With 65 bytes its signature looks like a plain key's; longer, it says what it is."""
+    address, owner = wallet
+    payload = owner.payload(shop.get("/item/"), **{"from": address})
+    payload["payload"]["signature"] += padding
+    before = chain.balance(SELLER)
+    response = pay(shop, payload)
+    assert response.status_code == 200, response.content
+    assert chain.balance(SELLER) - before == 10_000
+    payment = Payment.objects.get()
+    assert payment.payer == address
+    assert engine.confirm_payments() == {"confirmed": 1}
+    assert code(pay(shop, payload)) == "payment_already_used"
+
+
+def test_a_contract_wallet_with_the_wrong_key_is_refused(shop, wallet):
+    address, _ = wallet
+    payload = Buyer().payload(shop.get("/item/"), **{"from": address})
+    response = pay(shop, payload)
+    assert (response.status_code, code(response)) == (402, "verification_failed")
+    assert not Payment.objects.exists()
+
+
+def test_a_contract_wallet_collects_after_an_unknown_outcome(
+    shop, wallet, facilitator, facilitator_url, paywall_settings
+):
+    """Its signature cannot be verified once the nonce is used; it need not be again."""
+    address, owner = wallet
+    payload = owner.payload(shop.get("/item/"), **{"from": address})
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = Answer(die=True)
+    assert code(pay(shop, payload)) == "settlement_pending"
+    paywall_settings(FACILITATOR_URL=facilitator_url)
+    due_now()
+    assert pay(shop, payload).status_code == 200

@@ -1,0 +1,123 @@
+"""No header value whatever makes a 5xx or a delivery."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paywall.models import Payment
+from paywall.testing import Buyer, encode
+from tests.shop.views import CALLS
+
+pytestmark = pytest.mark.django_db
+
+fuzz = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["0x", "0x" + "00" * 65, "0x" + "ff" * 3000, "9" * 400, "\ud800", "\x00"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+headers = st.sampled_from(["PAYMENT-SIGNATURE", "X-PAYMENT"])
+
+
+def nothing_happened(response: Any) -> None:
+    assert 400 <= response.status_code < 500
+    assert response.json()["code"]
+    assert CALLS["item"] == 0
+    assert not Payment.objects.exists()
+
+
+def paths(value: Any, so_far: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON document."""
+    found = [so_far]
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found += paths(inner, (*so_far, key))
+    return found
+
+
+@pytest.mark.parametrize("path", ["/item/", "/async-item/"])
+@fuzz
+@given(header=headers, value=st.text(st.characters(max_codepoint=255)))
+def test_any_text(item, facilitator, path, header, value):
+    nothing_happened(Client().get(path, headers={header: value}))
+
+
+@fuzz
+@given(header=headers, value=st.binary(max_size=400))
+def test_any_bytes_in_base64(item, facilitator, header, value):
+    nothing_happened(Client().get("/item/", headers={header: base64.b64encode(value).decode()}))
+
+
+@fuzz
+@given(header=headers, value=anything)
+def test_any_json_in_base64(item, facilitator, header, value):
+    nothing_happened(Client().get("/item/", headers={header: encode(value)}))
+
+
+@fuzz
+@given(data=st.data(), version=st.sampled_from([1, 2]))
+def test_a_payment_with_one_thing_wrong(item, facilitator, data, version):
+    buyer, client = Buyer(), Client()
+    challenge = client.get("/item/")
+    payload = (buyer.payload if version == 2 else buyer.payload_v1)(challenge)
+    header = "PAYMENT-SIGNATURE" if version == 2 else "X-PAYMENT"
+    harmless = {
+        ("resource", "description"),
+        ("resource", "mimeType"),
+        ("resource",),  # may be left out, or be null
+        ("accepted", "maxTimeoutSeconds"),
+    }
+    path = data.draw(st.sampled_from([p for p in paths(payload) if p not in harmless]))
+    value = data.draw(anything)
+    spoiled = copy.deepcopy(payload)
+    if path:
+        inner = spoiled
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+    else:
+        spoiled = value
+    same = json.dumps(spoiled, sort_keys=True) == json.dumps(payload, sort_keys=True)
+    if not same:
+        nothing_happened(client.get("/item/", headers={header: encode(spoiled)}))
+
+
+@fuzz
+@given(
+    data=st.data(),
+    field=st.sampled_from(["from", "to", "value", "validAfter", "validBefore", "nonce"]),
+)
+def test_a_signed_field_that_was_changed(item, facilitator, data, field):
+    """Well-formed, and not what was signed."""
+    buyer, client = Buyer(), Client()
+    payload = buyer.payload(client.get("/item/"))
+    inner = payload["payload"]["authorization"]
+    original = inner[field]
+    if original.startswith("0x"):
+        size = len(original) // 2 - 1
+        changed = "0x" + data.draw(st.binary(min_size=size, max_size=size)).hex()
+        same = changed == original.lower()
+    else:
+        changed = str(data.draw(st.integers(0, 2**256 - 1)))
+        same = changed == original
+    if not same:
+        inner[field] = changed
+        nothing_happened(client.get("/item/", headers={"PAYMENT-SIGNATURE": encode(payload)}))

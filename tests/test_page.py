@@ -1,0 +1,71 @@
+"""The 402 that a person sees."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import AsyncClient, Client
+
+from paywall.testing import challenge_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "page"),
+    [
+        (BROWSER, True),
+        ({"Sec-Fetch-Mode": "navigate", "Accept": "*/*"}, True),
+        ({"Accept": "application/xhtml+xml"}, True),
+        ({"Accept": "*/*"}, False),
+        ({}, False),
+        ({"Accept": "application/json"}, False),
+        ({"Accept": "application/json, text/plain, */*"}, False),
+        ({"Accept": "text/html;q=0, application/json"}, False),
+    ],
+)
+def test_who_navigates_gets_a_page(item, headers, page):
+    response = Client().get("/item/", headers=headers)
+    assert response.status_code == 402
+    assert response.headers["Content-Type"].startswith("text/html" if page else "application/json")
+    assert challenge_of(response)["accepts"][0]["amount"] == "10000"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Accept" in response.headers["Vary"]
+
+
+def test_the_page_says_what_and_how_much_and_how(make_resource):
+    make_resource(description="A <b>teaser</b>.", price="0.10")
+    page = Client().get("/item/?a=1&b=2", headers=BROWSER).content.decode()
+    assert "<h1>Item</h1>" in page
+    assert "A &lt;b&gt;teaser&lt;/b&gt;." in page
+    assert "0.1 USD" in page
+    assert "USDC on Base Sepolia" in page
+    assert "http://testserver/item/?a=1&amp;b=2" in page
+    assert "x402_requests" in page
+    assert "<script" not in page
+    assert "style=" not in page
+
+
+def test_a_page_on_an_event_loop(item):
+    import asyncio
+
+    response = asyncio.run(AsyncClient().get("/async-item/", headers=BROWSER))
+    assert response.status_code == 402
+    assert b"<h1>Item</h1>" in response.content
+
+
+def test_a_program_that_pays_gets_json_when_it_is_refused(item):
+    response = Client().get("/item/", headers={**BROWSER, "X-PAYMENT": "junk"})
+    assert response.json()["code"] == "invalid_payload"
+
+
+def test_the_page_can_be_overridden(item, settings, tmp_path):
+    (tmp_path / "paywall").mkdir()
+    (tmp_path / "paywall" / "payment_required.html").write_text(
+        '{% extends "paywall/payment_required.html" %}{% block teaser %}Ours{% endblock %}'
+    )
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    page = Client().get("/item/", headers=BROWSER).content.decode()
+    assert "Ours" in page
+    assert "<h1>Item</h1>" in page
