@@ -80,8 +80,8 @@ class Site:
             text=True,
         ).stdout
 
-    def start(self, workers: int = 2) -> Site:
-        port = free_port()
+    def start(self, workers: int = 2, port: int | None = None) -> Site:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         if self.server == "gunicorn":
             command = ["gunicorn", "site_demo.wsgi", "-b", f"127.0.0.1:{port}"]
