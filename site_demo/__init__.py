@@ -1,5 +1,1 @@
 """A small magazine that sells articles and an API."""
-
-from .celery import app as celery_app
-
-__all__ = ["celery_app"]

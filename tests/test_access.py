@@ -14,7 +14,7 @@ from django.utils import timezone
 from paywall.models import AccessPass, Payment, Resource
 from tests.shop.views import CALLS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from paywall.models.payments import State
 from tests.doubles import TX, Answer, failure, success
 from tests.test_ledger import claim
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def due_now() -> None:

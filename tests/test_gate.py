@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -19,7 +20,7 @@ from paywall.testing import Buyer, challenge_of, encode, outcome_of
 from tests.doubles import TX, Answer, failure, success
 from tests.shop.views import CALLS, Watched
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 UNKNOWN_ANSWERS = {
     "hangs": Answer(hang=1.5, body={}),
@@ -43,8 +44,6 @@ class Caller:
 
     def __call__(self, path: str = "/item/", method: str = "get", **kwargs: Any) -> Any:
         if self.kind == "async":
-            from asgiref.sync import async_to_sync
-
             path = path.replace("/item/", "/async-item/").replace("/raising/", "/async-raising/")
             return async_to_sync(getattr(AsyncClient(), method))(path, **kwargs)
         return getattr(Client(), method)(path, **kwargs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 
 from paywall.testing import challenge_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -48,9 +49,7 @@ def test_the_page_says_what_and_how_much_and_how(make_resource):
 
 
 def test_a_page_on_an_event_loop(item):
-    import asyncio
-
-    response = asyncio.run(AsyncClient().get("/async-item/", headers=BROWSER))
+    response = async_to_sync(AsyncClient().get)("/async-item/", headers=BROWSER)
     assert response.status_code == 402
     assert b"<h1>Item</h1>" in response.content
 

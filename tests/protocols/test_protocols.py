@@ -34,7 +34,7 @@ def offer(network: str = "eip155:84532", **changes: object) -> Offer:
         "decimals": 6,
         **changes,
     }
-    return Offer(**fields)  # type: ignore[arg-type]
+    return Offer(**fields)
 
 
 V2 = {

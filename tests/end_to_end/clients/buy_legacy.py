@@ -1,4 +1,4 @@
-"""python buy_legacy.py GET URL: buys with PyPI's x402 0.3.0, which has an environment of its own."""
+"""python buy_legacy.py GET URL: buys with x402 0.3.0, in an environment of its own."""
 
 import json
 import os
