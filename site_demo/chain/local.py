@@ -169,6 +169,6 @@ def _anvil() -> Path:
     """The binary of this platform, out of npm's package."""
     found = sorted((HERE / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil*"))
     if not found:
-        raise RuntimeError(f"anvil is missing: run `npm ci` in {HERE}")
+        raise RuntimeError(f"anvil is missing: run `make chain`; looked in {HERE}")
     os.chmod(found[0], 0o755)  # noqa: PTH101, S103
     return found[0]
