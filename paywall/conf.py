@@ -40,8 +40,8 @@ class Settings:
     endpoint's name ("settle" or "verify") and returns them, for keys that sign each request."""
 
     facilitator_connect_timeout: float = 5.0
-    facilitator_read_timeout: float = 60.0
-    """How long to wait for /settle: a block or two. Later answers count as unknown."""
+    facilitator_read_timeout: float = 20.0
+    """How long to wait for /settle: some blocks. Later answers count as unknown."""
 
     rpc_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
     """A node to read for each CAIP-2 network. Without one nothing there is confirmed."""
@@ -60,7 +60,7 @@ class Settings:
     clock_tolerance: int = 5
     """How far a buyer's clock may be off from ours."""
 
-    view_timeout: int = 120
+    view_timeout: int = 60
     """How long a paid view may run before its claim on the payment lapses."""
 
     retry_after: int = 3

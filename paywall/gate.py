@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,14 @@ from paywall import (
     access,
     conf,
     database,
-    facilitators,
     ledger,
     offers,
     protocols,
     receipts,
     responses,
-    schemes,
     settlement,
+    verification,
 )
-from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
 from paywall.models import Resource
 from paywall.models.payments import State
@@ -79,9 +76,8 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             if responses.wants_page(request):
                 return (yield from query(responses.challenge_page, request, sale))
             return responses.challenge(request, sale)
-        if credential.resource_url not in (None, request.build_absolute_uri()):
-            raise Refused(Code.RESOURCE_MISMATCH)
-        offer, authorization = yield from _check(request, sale, credential)
+        url = request.build_absolute_uri()
+        offer, authorization = yield from verification.check(sale, credential, url)
         payment = yield from _take(request, sale, credential, offer, authorization)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
@@ -98,77 +94,6 @@ def _credential(request: HttpRequest) -> Credential | None:
     if request.method in NEVER_CHARGED:
         return None
     return protocols.read_credential(request.META, conf.get().max_credential_bytes)
-
-
-def _check(
-    request: HttpRequest, sale: ForSale, credential: Credential
-) -> Steps[tuple[Offer, Authorization]]:
-    """It takes an offer of ours; its signature, window, amount and recipient are right."""
-    now, tolerance = time.time(), conf.get().clock_tolerance
-    refused = None
-    try:
-        offer = offers.match(sale, credential, now)
-        authorization = _scheme(offer).read(credential, offer, now, tolerance)
-        if authorization.proven:
-            return offer, authorization
-    except Refused as error:
-        if error.code not in (Code.NO_MATCHING_OFFER, Code.EXPIRED):
-            raise
-        refused = error
-    # Neither a newer price, nor time, nor a used nonce takes from a buyer what it paid for.
-    earlier = yield from query(_paid_earlier, credential)
-    if earlier is not None:
-        return earlier
-    if refused is not None:
-        raise refused
-    yield from _ask_facilitator(request, offer, authorization)
-    return offer, authorization
-
-
-def _paid_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:
-    """What the very same credential was accepted for before."""
-    scheme = schemes.get(credential.scheme)
-    if scheme is None:
-        return None
-    payment = ledger.find(scheme.identities(credential, offers.assets(credential.network)))
-    if payment is None:
-        return None
-    offer = payment.taken_offer
-    try:
-        then = payment.created_at.timestamp()
-        authorization = scheme.read(credential, offer, then, conf.get().clock_tolerance)
-    except Refused:
-        return None
-    return (offer, authorization) if authorization.payload == payment.payload else None
-
-
-def _scheme(offer: Offer) -> schemes.Scheme:
-    scheme = schemes.get(offer.scheme)
-    assert scheme is not None, f"an offer under an unknown scheme: {offer.scheme}"
-    return scheme
-
-
-def _ask_facilitator(
-    request: HttpRequest, offer: Offer, authorization: Authorization
-) -> Steps[None]:
-    """What is no plain key's signature may be a contract wallet's: /verify must say so."""
-    try:
-        node = settlement.node_for(offer.network)
-        if not (yield from _scheme(offer).could_be_contract(authorization, node)):
-            raise Refused(Code.BAD_SIGNATURE)
-    except NodeError as error:
-        log.warning("Cannot look up the payer of an unproven signature: %s", error)
-        raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
-    order = facilitators.Order(
-        offer, authorization.payload, authorization.payer, request.build_absolute_uri()
-    )
-    verdict = yield from facilitators.get().verify(order)
-    if verdict.valid is None:
-        log.warning("The facilitator could not verify a signature: %s", verdict.reason)
-        raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
-    if not verdict.valid:
-        detail = f"The facilitator says: {verdict.reason}." if verdict.reason else ""
-        raise Refused(Code.VERIFICATION_FAILED, detail)
 
 
 def _take(
@@ -210,6 +135,8 @@ def _take(
     if payment.delivered_at is not None:
         raise Refused(Code.ALREADY_USED, transaction=transaction)
     taken = yield from query(ledger.take_up, payment, max(hold, settlement.settle_hold()))
+    if taken is None and payment.state == State.SETTLING:
+        taken = yield from settlement.overtake(payment)
     if taken is None:
         raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
     return taken
@@ -255,7 +182,7 @@ def _serve_then_settle(
     except BaseException:
         _discard(response)
         raise
-    return (yield from _release(request, response, sale, payment, delivery))
+    return _release(request, response, payment, delivery)
 
 
 def _settle_then_serve(
@@ -272,12 +199,10 @@ def _settle_then_serve(
     try:
         response: HttpResponseBase = yield from call(door.view)
     except Exception:
-        yield from query(ledger.let_go, payment)
+        yield from query(_owe, payment)
         raise
     if response.status_code >= 400:
-        yield from query(ledger.let_go, payment)
-        receipt = yield from query(receipts.path, payment)
-        _mark_paid(request, response, payment, receipt)
+        _mark_paid(request, response, payment, (yield from query(_owe, payment)))
         return response
     delivery = _Delivery(sale)
     try:
@@ -285,38 +210,43 @@ def _settle_then_serve(
     except BaseException:
         _discard(response)
         raise
-    return (yield from _release(request, response, sale, payment, delivery))
+    return _release(request, response, payment, delivery)
 
 
 class _Delivery:
-    """Writes that a payment delivers, and the pass that it bought, in one transaction."""
+    """What is written when a payment delivers, and what the response needs of it."""
 
     def __init__(self, sale: ForSale) -> None:
         self.sale = sale
+        self.receipt: str | None = None
         self.secret: str | None = None
 
     def __call__(self, payment: Payment) -> None:
-        self.secret = _deliver(payment, self.sale)
+        self.receipt, self.secret = _deliver(payment, self.sale)
 
 
 @database.durable
-def _deliver(payment: Payment, sale: ForSale) -> str | None:
+def _deliver(payment: Payment, sale: ForSale) -> tuple[str | None, str | None]:
+    """One transaction: once this is written, nothing may fail any more before the release."""
     ledger.delivered(payment)
     ledger.let_go(payment)
-    return access.grant(payment, sale) if sale.access != Resource.Access.REQUEST else None
+    is_pass = sale.access != Resource.Access.REQUEST
+    return receipts.path(payment), access.grant(payment, sale) if is_pass else None
+
+
+@database.durable
+def _owe(payment: Payment) -> str | None:
+    """The view failed after the money was taken: the buyer may collect, with its receipt."""
+    ledger.let_go(payment)
+    return receipts.path(payment)
 
 
 def _release(
-    request: HttpRequest,
-    response: HttpResponseBase,
-    sale: ForSale,
-    payment: Payment,
-    delivery: _Delivery,
-) -> Steps[HttpResponseBase]:
-    receipt = yield from query(receipts.path, payment)
-    _mark_paid(request, response, payment, receipt)
+    request: HttpRequest, response: HttpResponseBase, payment: Payment, delivery: _Delivery
+) -> HttpResponseBase:
+    _mark_paid(request, response, payment, delivery.receipt)
     if delivery.secret is not None:
-        access.hand(request, response, sale, delivery.secret)
+        access.hand(request, response, delivery.sale, delivery.secret)
     return response
 
 

@@ -89,14 +89,14 @@ def claim(
 
 
 @database.durable
-def take_up(payment: Payment, hold: float) -> Payment | None:
-    """Hold a payment that nobody holds, for `hold` seconds; None if somebody was quicker."""
+def take_up(payment: Payment, hold: float, *, though_held: bool = False) -> Payment | None:
+    """Hold a payment that nobody holds, for `hold` seconds; None if somebody was quicker.
+
+    `though_held` takes it from its holder, who finds that out at its next move.
+    """
     now = timezone.now()
-    taken = (
-        _rows(payment)
-        .filter(held_until__lte=now)
-        .update(attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold))
-    )
+    rows = _rows(payment) if though_held else _rows(payment).filter(held_until__lte=now)
+    taken = rows.update(attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold))
     return _fresh(payment) if taken else None
 
 

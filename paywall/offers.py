@@ -29,6 +29,9 @@ Reference = str | int
 
 MAX_CACHED = 10_000
 
+UPFRONT = {"paymentFlow": "upfront"}
+"""In an offer's `extra`: the money is taken before the work is done (x402 specs, payment flows)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForSale:
@@ -101,14 +104,19 @@ def match(sale: ForSale, credential: Credential, now: float) -> Offer:
 
 
 def _is_same(offer: Offer, accepted: Any) -> bool:
-    """Whether a buyer's echo names this offer. How long it could be taken may have changed."""
+    """Whether a buyer's echo names this offer. What nobody signs, how long it can be taken and
+    in which order, may have changed meanwhile."""
     return (
         accepted["scheme"] == offer.scheme
         and accepted["network"] == offer.network
         and accepted["asset"].lower() == offer.asset.lower()
         and accepted["amount"] == str(offer.amount)
         and accepted["payTo"].lower() == offer.pay_to.lower()
-        and all((accepted["extra"] or {}).get(key) == value for key, value in offer.extra.items())
+        and all(
+            (accepted["extra"] or {}).get(key) == value
+            for key, value in offer.extra.items()
+            if key not in UPFRONT
+        )
     )
 
 
@@ -131,7 +139,7 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     )
     for price, superseded_at in _prices(resource, now, now - offer_timeout):
         for account in accounts:
-            offer = _offer(price, account)
+            offer = _offer(price, account, resource.policy)
             if offer is None:
                 continue
             ended = min((t for t in (superseded_at, account.disabled_at) if t), default=None)
@@ -180,13 +188,12 @@ def _prices(
     return result
 
 
-def _offer(price: Price, account: Account) -> Offer | None:
+def _offer(price: Price, account: Account, policy: str) -> Offer | None:
     """Price x account, or None where the one cannot be paid with the other."""
     if price.currency != account.currency:
         return None
     amount = account.atomic(price.amount)
-    scheme = schemes.get("exact")
-    assert scheme is not None
+    scheme = schemes.named("exact")
     if amount is None:
         log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
@@ -197,7 +204,10 @@ def _offer(price: Price, account: Account) -> Offer | None:
         amount=amount,
         pay_to=account.pay_to,
         timeout=conf.get().offer_timeout,
-        extra=scheme.extra_for(account.eip712_name, account.eip712_version),
+        extra={
+            **scheme.extra_for(account.eip712_name, account.eip712_version),
+            **(UPFRONT if policy == Resource.Policy.BEFORE else {}),
+        },
         account_id=account.pk,
         price_id=price.pk,
         price=price.amount,

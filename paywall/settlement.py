@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
 from paywall import conf, database, facilitators, ledger, schemes
 from paywall.evm.rpc import Node
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 Then = Callable[["Payment"], None]
 """What the ledger shall write in the same transaction in which a payment becomes settled."""
+
+PATIENCE = 5
+"""Seconds for which a settle call is simply waited for."""
 
 LONGEST_PAUSE = 3600
 """Seconds between two looks at a payment that will not resolve."""
@@ -106,6 +111,22 @@ def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) ->
     if node is None or (unspent and buyer_waits):
         outcome = yield from _ask_again(payment)
     return (yield from _conclude(payment, outcome, then))
+
+
+def overtake(payment: Payment) -> Steps[Payment | None]:
+    """Take a payment in `settling` from whoever holds it, if the chain shows that it is paid.
+
+    Its holder may have died; if it lives, its own move comes too late and gives way. None: the
+    holder is to be waited for. It is, in any case, while its call is young.
+    """
+    node = node_for(payment.network)
+    still_held = (payment.held_until - timezone.now()).total_seconds()
+    if node is None or settle_hold() - still_held < PATIENCE:
+        return None
+    confirmations = yield from query(ledger.confirmations, payment)
+    if isinstance((yield from _look(payment, node, confirmations)), Paid):
+        return (yield from query(ledger.take_up, payment, settle_hold(), though_held=True))
+    return None
 
 
 def _ask_again(payment: Payment) -> Steps[Settlement]:
@@ -188,10 +209,8 @@ def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]
 
 def _look(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
     offer = payment.taken_offer
-    scheme = schemes.get(offer.scheme)
-    assert scheme is not None
     return (
-        yield from scheme.find(
+        yield from schemes.named(offer.scheme).find(
             payment.payload,
             offer,
             node,
@@ -257,4 +276,4 @@ def _order(payment: Payment) -> facilitators.Order:
 def settle_hold() -> float:
     """Nobody else touches a payment while its settle call can still be answered."""
     settings = conf.get()
-    return settings.facilitator_connect_timeout + settings.facilitator_read_timeout + 10
+    return settings.facilitator_connect_timeout + settings.facilitator_read_timeout + 5

@@ -122,6 +122,14 @@ def test_who_holds_a_payment_keeps_others_away(payment):
     assert ledger.take_up(other, 60) is None
 
 
+def test_a_payment_can_be_taken_from_its_holder(payment):
+    taken = ledger.take_up(Payment.objects.get(), 60, though_held=True)
+    assert taken is not None
+    with pytest.raises(StaleMove):
+        ledger.settling(payment, 10)
+    assert ledger.take_up(Payment.objects.get(), 60) is None
+
+
 def test_who_was_too_late_cannot_move_it_any_more(payment):
     """A worker that slept through its time must not settle what another took over."""
     let_lapse(payment)

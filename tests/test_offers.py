@@ -236,3 +236,19 @@ def test_threads_may_load_at_once(item, paywall_settings):
     for thread in threads:
         thread.join()
     assert found == ["item"] * 8
+
+
+def test_what_is_settled_first_says_so(make_resource, account):
+    """x402's own word for it, so that a buyer can choose."""
+    make_resource("dear", policy="before")
+    make_resource("cheap")
+    assert offers.load("dear").offers[0].extra["paymentFlow"] == "upfront"
+    assert "paymentFlow" not in offers.load("cheap").offers[0].extra
+
+
+def test_a_policy_that_changed_meanwhile_refuses_nobody(make_resource, account):
+    item = make_resource(policy="before")
+    before = offers.load("item").offers[0]
+    item.policy = "after"
+    item.save()
+    assert takes(offers.load("item"), before).amount == before.amount

@@ -47,36 +47,22 @@ class Node:
     timeout: float = 10.0
     """Seconds for one call."""
 
-    def batch(self, *calls: tuple[str, list[Any]]) -> Steps[list[Any]]:
-        """Several calls in one round trip; their results in order. Raises `NodeError`."""
-        body = [
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
-            for number, (method, parameters) in enumerate(calls)
-        ]
+    def call(self, method: str, *parameters: Any) -> Steps[Any]:
+        """The result of one call. Raises `NodeError`."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
         try:
             response = yield from send(
                 Send("POST", self.url, json=body, timeout=httpx.Timeout(self.timeout))
             )
             response.raise_for_status()
-            answers = response.json()
+            answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
             # Not the URL: it may carry the owner's key.
-            raise NodeError(f"{calls[0][0]}: {type(error).__name__}") from error
-        if not isinstance(answers, list):
-            answers = [answers]
-        by_id = {a["id"]: a for a in answers if isinstance(a, dict) and "id" in a}
-        results = []
-        for number, (method, _) in enumerate(calls):
-            answer = by_id.get(number)
-            if answer is None or "result" not in answer:
-                reason = answer.get("error") if answer else "no answer"
-                raise NodeError(f"{method}: {reason}")
-            results.append(answer["result"])
-        return results
-
-    def call(self, method: str, *parameters: Any) -> Steps[Any]:
-        (result,) = yield from self.batch((method, list(parameters)))
-        return result
+            raise NodeError(f"{method}: {type(error).__name__}") from None
+        if not isinstance(answer, dict) or "result" not in answer:
+            reason = answer.get("error") if isinstance(answer, dict) else "no answer"
+            raise NodeError(f"{method}: {str(reason)[:200]}")
+        return answer["result"]
 
     def chain_id(self) -> Steps[int]:
         return _number((yield from self.call("eth_chainId")))

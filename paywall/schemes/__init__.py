@@ -12,8 +12,13 @@ _SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (ExactEvm(),)}
 
 
 def get(name: str) -> Scheme | None:
-    """The scheme of that x402 name, or None."""
+    """The scheme of that x402 name, or None: for names that buyers sent."""
     return _SCHEMES.get(name)
 
 
-__all__ = ["Scheme", "get"]
+def named(name: str) -> Scheme:
+    """The scheme of that x402 name, or `LookupError`: for names that we wrote ourselves."""
+    return _SCHEMES[name]
+
+
+__all__ = ["Scheme", "get", "named"]

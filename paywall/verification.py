@@ -1,0 +1,85 @@
+"""Is a credential good for one of our offers? As steps, before anything is claimed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from paywall import conf, facilitators, ledger, offers, schemes, settlement
+from paywall.evm.rpc import NodeError
+from paywall.exceptions import Code, Refused, Unavailable
+from paywall.steps import query
+
+if TYPE_CHECKING:
+    from paywall.offers import ForSale
+    from paywall.steps import Steps
+    from paywall.vocabulary import Authorization, Credential, Offer
+
+log = logging.getLogger(__name__)
+
+
+def check(sale: ForSale, credential: Credential, url: str) -> Steps[tuple[Offer, Authorization]]:
+    """It was made for this URL and takes an offer of ours; its signature, window, amount and
+    recipient are right. Returns the offer and the authorization in one spelling.
+
+    Raises `Refused`; `Unavailable` where somebody has to be asked who does not answer.
+    """
+    if credential.resource_url not in (None, url):
+        raise Refused(Code.RESOURCE_MISMATCH)
+    now, tolerance = time.time(), conf.get().clock_tolerance
+    refused = None
+    try:
+        offer = offers.match(sale, credential, now)
+        authorization = schemes.named(offer.scheme).read(credential, offer, now, tolerance)
+        if authorization.proven:
+            return offer, authorization
+    except Refused as error:
+        if error.code not in (Code.NO_MATCHING_OFFER, Code.EXPIRED):
+            raise
+        refused = error
+    # Neither a newer price, nor time, nor a used nonce takes from a buyer what it paid for.
+    earlier = yield from query(_accepted_earlier, credential)
+    if earlier is not None:
+        return earlier
+    if refused is not None:
+        raise refused
+    yield from _ask_facilitator(offer, authorization, url)
+    return offer, authorization
+
+
+def _accepted_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:
+    """What the very same credential was accepted for before."""
+    scheme = schemes.get(credential.scheme)
+    if scheme is None:
+        return None
+    payment = ledger.find(scheme.identities(credential, offers.assets(credential.network)))
+    if payment is None:
+        return None
+    offer = payment.taken_offer
+    try:
+        then = payment.created_at.timestamp()
+        authorization = scheme.read(credential, offer, then, conf.get().clock_tolerance)
+    except Refused:
+        return None
+    return (offer, authorization) if authorization.payload == payment.payload else None
+
+
+def _ask_facilitator(offer: Offer, authorization: Authorization, url: str) -> Steps[None]:
+    """What is no plain key's signature may be a contract wallet's: /verify must say so."""
+    scheme = schemes.named(offer.scheme)
+    try:
+        node = settlement.node_for(offer.network)
+        if not (yield from scheme.could_be_contract(authorization, node)):
+            raise Refused(Code.BAD_SIGNATURE)
+    except NodeError as error:
+        log.warning("Cannot look up the payer of an unproven signature: %s", error)
+        raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
+    order = facilitators.Order(offer, authorization.payload, authorization.payer, url)
+    verdict = yield from facilitators.get().verify(order)
+    if verdict.valid is None:
+        log.warning("The facilitator could not verify a signature: %s", verdict.reason)
+        raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
+    if not verdict.valid:
+        detail = f"The facilitator says: {verdict.reason}." if verdict.reason else ""
+        raise Refused(Code.VERIFICATION_FAILED, detail)
