@@ -27,7 +27,7 @@ from paywall import database, signals
 from paywall.exceptions import StaleMove
 from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
 from paywall.models.payments import State
-from paywall.vocabulary import Authorization, Offer, Paid
+from paywall.vocabulary import Authorization, Offer, Paid, money
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def settled(payment: Payment, transaction: str) -> None:
             "title": resource.title,
             "url": payment.url,
             "method": payment.method,
-            "price": f"{offer.price.normalize():f}",
+            "price": money(offer.price),
             "currency": offer.currency,
             "symbol": offer.symbol,
         },

@@ -13,7 +13,7 @@ from paywall import conf, protocols
 from paywall.evm import networks
 from paywall.exceptions import SENTENCES, Code
 from paywall.protocols.base import problem
-from paywall.vocabulary import Outcome
+from paywall.vocabulary import Outcome, money
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -54,7 +54,7 @@ def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
         "resource": sale,
         "offers": [
             {
-                "price": offer.price.normalize(),
+                "price": money(offer.price),
                 "currency": offer.currency,
                 "symbol": offer.symbol,
                 "network": networks.title(offer.network),

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 
+def money(amount: Decimal) -> str:
+    """An amount of a currency for people: two decimals at least, more where it has them."""
+    plain = f"{amount.normalize():f}"
+    whole, _, fraction = plain.partition(".")
+    return f"{whole}.{fraction:0<2}"
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One way to pay one resource now: price x account, as x402 `PaymentRequirements`."""

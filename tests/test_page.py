@@ -40,7 +40,7 @@ def test_the_page_says_what_and_how_much_and_how(make_resource):
     page = Client().get("/item/?a=1&b=2", headers=BROWSER).content.decode()
     assert "<h1>Item</h1>" in page
     assert "A &lt;b&gt;teaser&lt;/b&gt;." in page
-    assert "0.1 USD" in page
+    assert "0.10 USD" in page
     assert "USDC on Base Sepolia" in page
     assert "http://testserver/item/?a=1&amp;b=2" in page
     assert "x402_requests" in page

@@ -33,8 +33,9 @@ class NewAccountForm(AccountFormBase):
     """A preset fills in what it knows; without one, everything is typed."""
 
     preset = forms.ChoiceField(
-        label=_("coin"),
+        label=_("Coin"),
         required=False,
+        initial="usdc-base",
         choices=[
             ("", _("another token: fill in all fields")),
             *((token.key, token.label) for token in TOKENS.values()),
@@ -45,7 +46,7 @@ class NewAccountForm(AccountFormBase):
     class Meta:
         model = Account
         fields = "__all__"
-        labels = {"pay_to": _("pay to (your address)")}
+        labels = {"pay_to": _("Pay to (your address)")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -107,7 +107,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, payment: Payment) -> str:
-        return f"{payment.price.normalize():f} {payment.currency}"
+        return payment.cost
 
     @admin.display(description=_("delivered"), boolean=True, ordering="delivered_at")
     def is_delivered(self, payment: Payment) -> bool:

@@ -49,7 +49,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     @admin.display(description=_("price"), ordering="payment__price")
     def cost(self, receipt: Receipt) -> str:
-        return f"{receipt.payment.price.normalize():f} {receipt.payment.currency}"
+        return receipt.payment.cost
 
     @admin.display(description=_("state"), ordering="payment__state")
     def state(self, receipt: Receipt) -> str:

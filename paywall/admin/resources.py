@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Price, Resource
+from paywall.vocabulary import money
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -91,4 +92,4 @@ class ResourceAdmin(ModelAdminBase):
     def price(self, resource: Any) -> str:
         if resource.price_amount is None:
             return gettext("not for sale")
-        return f"{resource.price_amount.normalize():f} {resource.price_currency}"
+        return f"{money(resource.price_amount)} {resource.price_currency}"

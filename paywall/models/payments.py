@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from paywall.vocabulary import Offer
+from paywall.vocabulary import Offer, money
 
 from .accounts import Account
 from .resources import Resource
@@ -154,7 +154,12 @@ class Payment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"#{self.pk} {self.price.normalize():f} {self.currency} ({self.state})"
+        return f"#{self.pk} {self.cost} ({self.state})"
+
+    @property
+    def cost(self) -> str:
+        """What was paid, for people."""
+        return f"{money(self.price)} {self.currency}"
 
     @property
     def taken_offer(self) -> Offer:

@@ -10,6 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from paywall.vocabulary import money
+
 from .accounts import Account
 from .validators import validate_currency
 
@@ -159,7 +161,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.currency}"
+        return f"{money(self.amount)} {self.currency}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

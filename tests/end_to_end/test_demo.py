@@ -1,0 +1,98 @@
+"""`make demo`, as a newcomer would run it: twice, and stopped with Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import requests
+
+from site_demo.chain.local import free_port
+
+from .conftest import ROOT
+
+
+def demo(*arguments: str, ports: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "site_demo.demo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **ports},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def some_ports() -> dict[str, str]:
+    names = ("DEMO_PORT", "DEMO_CHAIN_PORT", "DEMO_FACILITATOR_PORT")
+    return {name: str(free_port()) for name in names}
+
+
+def told_until(process: subprocess.Popen[str], last: str) -> str:
+    told = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        told += line
+        if last in line:
+            break
+    return told
+
+
+def is_free(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_the_demo_sells_and_stops_cleanly():
+    ports = some_ports()
+    process = demo(ports=ports)
+    told = told_until(process, "Running until you press Ctrl-C")
+    assert told.count("402 Payment Required") == 2, told
+    assert told.count("200 OK") == 2
+    assert "receipt No. 1" in told
+    assert "confirmed" in told
+    assert "demo / demo" in told
+    site = f"http://localhost:{ports['DEMO_PORT']}"
+    assert log_in(site).url == f"{site}/admin/"
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert "Nothing is left running" in rest
+    assert process.returncode == 0
+    assert all(is_free(port) for port in ports.values())
+
+    again = demo("--once", ports=ports)
+    told, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, told
+    assert "receipt No. 2" in told
+    assert all(is_free(port) for port in ports.values())
+
+
+def test_a_port_that_is_in_use_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = some_ports() | {"DEMO_PORT": str(taken.getsockname()[1])}
+        told, _ = demo("--once", ports=ports).communicate(timeout=60)
+    assert "is in use: choose another with DEMO_PORT=" in told
+
+
+def log_in(site: str) -> Any:
+    with requests.Session() as session:
+        session.get(f"{site}/admin/login/")
+        form = {
+            "username": "demo",
+            "password": "demo",
+            "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            "next": "/admin/",
+        }
+        return session.post(f"{site}/admin/login/", data=form)
+
+
+@pytest.mark.parametrize("command", [["check"], ["makemigrations", "--check", "--dry-run"]])
+def test_the_demo_site_is_in_order(make_site, command):
+    assert make_site().manage(*command) is not None
