@@ -14,10 +14,10 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import httpx
 from asgiref.sync import sync_to_async
@@ -76,23 +76,11 @@ def send(step: Send) -> Steps[httpx.Response]:
 
 def run(steps: Steps[T]) -> T:
     """Perform the steps here and now, blocking."""
-
-    def perform(step: Step) -> Any:
-        if isinstance(step, Send):
-            return _client().request(
-                step.method,
-                step.url,
-                json=step.json,
-                headers=dict(step.headers),
-                timeout=step.timeout,
-            )
-        return step.run()
-
     try:
         step = next(steps)
         while True:
             try:
-                answer = perform(step)
+                answer = _send(step) if isinstance(step, Send) else step.run()
             except Exception as error:
                 step = steps.throw(error)
             else:
@@ -105,17 +93,16 @@ async def arun(steps: Steps[T]) -> T:
     """Perform the steps on the running event loop."""
 
     async def perform(step: Step) -> Any:
-        if isinstance(step, Query):
-            return await sync_to_async(step.run, thread_sensitive=True)()
-        if isinstance(step, Call):
-            return await step.run()
-        return await _async_client().request(
-            step.method,
-            step.url,
-            json=step.json,
-            headers=dict(step.headers),
-            timeout=step.timeout,
-        )
+        match step:
+            case Query():
+                return await sync_to_async(step.run, thread_sensitive=True)()
+            case Call():
+                return await step.run()
+            case Send():
+                # In a thread, not by an async client: connections belong to an event loop, and
+                # under WSGI every request of an async view has a loop of its own.
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(_senders, _send, step)
 
     try:
         step = next(steps)
@@ -135,9 +122,18 @@ async def arun(steps: Steps[T]) -> T:
 _LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
 _lock = threading.Lock()
 _clients: dict[int, httpx.Client] = {}
-_async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-    WeakKeyDictionary()
-)
+_senders = ThreadPoolExecutor(max_workers=64, thread_name_prefix="paywall-http")
+"""As many settle calls can be waited for at once on an event loop."""
+
+
+def _send(step: Send) -> httpx.Response:
+    return _client().request(
+        step.method,
+        step.url,
+        json=step.json,
+        headers=dict(step.headers),
+        timeout=step.timeout,
+    )
 
 
 def _client() -> httpx.Client:
@@ -150,13 +146,4 @@ def _client() -> httpx.Client:
             if client is None:
                 _clients.clear()
                 client = _clients[pid] = httpx.Client(follow_redirects=False, limits=_LIMITS)
-    return client
-
-
-def _async_client() -> httpx.AsyncClient:
-    """One connection pool an event loop, since its sockets belong to that loop."""
-    loop = asyncio.get_running_loop()
-    client = _async_clients.get(loop)
-    if client is None:
-        client = _async_clients[loop] = httpx.AsyncClient(follow_redirects=False, limits=_LIMITS)
     return client
