@@ -33,7 +33,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """The `PAYWALL` dict and what it points at."""
     try:
         settings = conf.get()
-        settings.headers("settle")
+        if isinstance(settings.facilitator_headers, str):
+            settings.headers_hook()
     except (ImproperlyConfigured, ImportError) as error:
         return [Error(str(error), hint=DOCS, id="paywall.E001")]
     found: list[CheckMessage] = []

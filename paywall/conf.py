@@ -78,9 +78,13 @@ class Settings:
         if self.facilitator_token:
             headers["Authorization"] = f"Bearer {self.facilitator_token}"
         if isinstance(self.facilitator_headers, str):
-            hook: HeadersHook = import_string(self.facilitator_headers)
-            return headers | dict(hook(endpoint))
+            return headers | dict(self.headers_hook()(endpoint))
         return headers | dict(self.facilitator_headers)
+
+    def headers_hook(self) -> HeadersHook:
+        """The function that `FACILITATOR_HEADERS` names. Raises `ImportError`."""
+        hook: HeadersHook = import_string(str(self.facilitator_headers))
+        return hook
 
     def rpc_url(self, network: str) -> str | None:
         """The node for a network, or None."""
@@ -110,7 +114,7 @@ def read(raw: Any) -> Settings:
     for key in ("facilitator_url", *(f"rpc_urls:{n}" for n in values.get("rpc_urls", {}))):
         name, _, network = key.partition(":")
         url = values.get(name, "") if not network else values[name][network]
-        if url and urlsplit(url).scheme not in ("http", "https"):
+        if url and not _is_http_url(url):
             raise ImproperlyConfigured(f"PAYWALL[{name.upper()!r}] must be an http or https URL.")
     return Settings(**values)
 
@@ -123,6 +127,14 @@ def is_exposed(url: str) -> bool:
         and not _is_loopback(parts.hostname or "")
         and not django_settings.DEBUG
     )
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -74,6 +74,9 @@ def _round(due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str) 
         except (LedgerUnavailable, StaleMove) as error:
             log.warning("payment=%s: %s", found.pk, error)
             continue
+        except Exception:
+            log.exception("payment=%s: the engine could not deal with it", found.pk)
+            continue
         counts[str(payment.state) if moved else unmoved] += 1
     return counts
 

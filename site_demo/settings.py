@@ -107,7 +107,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # -------------------------------------------------------------------------------- Paywall
 
 PAYWALL_NETWORK = env.str("PAYWALL_NETWORK", default="eip155:84532")
-PAYWALL_ASSET = env.str("PAYWALL_ASSET", default=TOKENS["usdc-base-sepolia"].asset)
+_usdc = {token.network: token.asset for token in TOKENS.values() if token.symbol == "USDC"}
+PAYWALL_ASSET = env.str("PAYWALL_ASSET", default=_usdc.get(PAYWALL_NETWORK, ""))
 PAYWALL_PAY_TO = env.str("PAYWALL_PAY_TO", default="")
 _rpc_url = env.str("PAYWALL_RPC_URL", default="")
 

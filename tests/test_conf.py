@@ -26,6 +26,8 @@ def test_all_defaults():
         ({"CACHE_SECONDS": -1}, "CACHE_SECONDS.* number of seconds"),
         ({"FACILITATOR_URL": None}, "FACILITATOR_URL.* a string"),
         ({"FACILITATOR_URL": "ftp://x"}, "FACILITATOR_URL.* http"),
+        ({"FACILITATOR_URL": "http://"}, "FACILITATOR_URL.* http"),
+        ({"FACILITATOR_URL": "http://[broken"}, "FACILITATOR_URL.* http"),
         ({"FACILITATOR_HEADERS": {"a": 1}}, "FACILITATOR_HEADERS.* dict of strings"),
         ({"RPC_URLS": ["x"]}, "RPC_URLS.* dict of strings"),
         ({"RPC_URLS": {"eip155:1": "x"}}, "RPC_URLS.* http"),

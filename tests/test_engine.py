@@ -131,6 +131,22 @@ def test_one_payment_that_cannot_be_written_does_not_stop_the_round(item, monkey
     assert f"payment={first.pk}" in caplog.text
 
 
+def test_a_payment_that_breaks_the_engine_does_not_stop_the_round(item, monkeypatch, caplog):
+    first, _ = claim(item, "one")
+    claim(item, "two")
+    due_now()
+    real = ledger.failed
+
+    def failed(payment, *args, **kwargs):
+        if payment.pk == first.pk:
+            raise ZeroDivisionError
+        real(payment, *args, **kwargs)
+
+    monkeypatch.setattr(ledger, "failed", failed)
+    assert engine.sweep() == {"failed": 1}
+    assert f"payment={first.pk}" in caplog.text
+
+
 def test_the_tasks_are_the_rounds(item):
     claim(item)
     due_now()

@@ -98,10 +98,8 @@ def moved(receipt: TransactionReceipt, question: Question) -> bool:
 
 
 def _is_transfer(log: Log, authorization: TransferAuthorization) -> bool:
-    return (
-        log.topics == (TRANSFER_TOPIC, _topic(authorization.payer), _topic(authorization.to))
-        and int(log.data, 16) == authorization.value
-    )
+    topics = (TRANSFER_TOPIC, _topic(authorization.payer), _topic(authorization.to))
+    return log.topics == topics and log.data == f"0x{authorization.value:064x}"
 
 
 def _paid(receipt: TransactionReceipt, head: Block) -> Paid:

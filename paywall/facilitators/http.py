@@ -6,6 +6,7 @@ anything to the chain, and that it names a transaction. Everything else may have
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -33,19 +34,31 @@ if TYPE_CHECKING:
     from paywall.steps import Steps
 
 REFUSALS = re.compile(
-    r"invalid_exact_evm_payload_\w+"
+    r"(?!.*nonce)invalid_exact_evm_payload_\w+"
     r"|invalid_exact_evm_(insufficient_balance|token_name_mismatch|token_version_mismatch"
-    r"|eip3009_not_supported|transaction_simulation_failed|failed_to_\w+)"
+    r"|eip3009_not_supported|transaction_simulation_failed|failed_to_get_network_config"
+    r"|failed_to_get_asset_info|failed_to_verify_signature)"
     r"|insufficient_funds|invalid_scheme|unsupported_scheme|invalid_network|network_mismatch"
     r"|invalid_payload|invalid_payment_requirements|invalid_x402_version"
     r"|missing_eip712_domain|asset_not_deployed_contract|eip6492_factory_not_allowed"
     r"|smart_wallet_deployment_failed"
 )
-"""Reasons that facilitators give before they send anything. `nonce_already_used` is none of
-them: it may have been used by this very payment. Nor is `transaction_failed`."""
+"""Reasons that facilitators give before they send anything. Whatever speaks of a used nonce is
+none of them: it may have been used by this very payment. Nor is `transaction_failed`."""
+
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.InvalidURL,
+    httpx.UnsupportedProtocol,
+)
+"""Errors before the first byte of a request went out."""
 
 NOT_PROCESSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 413, 415, 429})
 """Statuses by which a server says that it did not act on the request."""
+
+log = logging.getLogger(__name__)
 
 _REASON = re.compile(r"\w{1,100}", re.ASCII)
 
@@ -59,20 +72,28 @@ class HttpFacilitator:
 
     def settle(self, order: Order) -> Steps[Settlement]:
         try:
-            response = yield from self._post("settle", order)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            request = self._request("settle", order)
+        except Exception as error:
+            # The site's own hook for the headers can fail in any way; nothing was sent.
+            log.exception("The request to /settle could not be made")
+            return Rejected(
+                Code.FACILITATOR_UNAVAILABLE, f"not made ({type(error).__name__})", ours=True
+            )
+        try:
+            response = yield from send(request)
+        except NOT_SENT as error:
             return Rejected(
                 Code.FACILITATOR_UNAVAILABLE, f"not reached ({type(error).__name__})", ours=True
             )
-        except httpx.HTTPError as error:
+        except Exception as error:
             return Unknown(f"no answer ({type(error).__name__})")
         return _settlement(response, order)
 
     def verify(self, order: Order) -> Steps[Verdict]:
         try:
-            response = yield from self._post("verify", order)
+            response = yield from send(self._request("verify", order))
             answer = VerifyResponse.model_validate(response.json(), strict=True)
-        except (httpx.HTTPError, ValidationError, ValueError) as error:
+        except Exception as error:
             return Verdict(None, f"no usable answer ({type(error).__name__})")
         if response.status_code >= 500:
             return Verdict(None, f"status {response.status_code}")
@@ -80,22 +101,18 @@ class HttpFacilitator:
             return Verdict(None, f"valid, with status {response.status_code}")
         return Verdict(answer.is_valid, _named(answer.invalid_reason))
 
-    def _post(self, endpoint: str, order: Order) -> Steps[httpx.Response]:
+    def _request(self, endpoint: str, order: Order) -> Send:
         settings = self._settings
-        return (
-            yield from send(
-                Send(
-                    "POST",
-                    f"{self._url}/{endpoint}",
-                    json=_body(order),
-                    headers=settings.headers(endpoint),
-                    timeout=httpx.Timeout(
-                        settings.facilitator_read_timeout,
-                        connect=settings.facilitator_connect_timeout,
-                        pool=settings.facilitator_connect_timeout,
-                    ),
-                )
-            )
+        return Send(
+            "POST",
+            f"{self._url}/{endpoint}",
+            json=_body(order),
+            headers=settings.headers(endpoint),
+            timeout=httpx.Timeout(
+                settings.facilitator_read_timeout,
+                connect=settings.facilitator_connect_timeout,
+                pool=settings.facilitator_connect_timeout,
+            ),
         )
 
 

@@ -143,6 +143,8 @@ class Account(models.Model):
                 f"({', '.join(FIXED_FIELDS)}). Add another account and disable this one."
             )
         self.disabled_at = None if self.enabled else (self.disabled_at or timezone.now())
+        if "enabled" in (kwargs.get("update_fields") or ()):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "disabled_at"}
         super().save(*args, **kwargs)
         self._fixed = self._fixed_values()
 

@@ -32,7 +32,7 @@ def used(payer: str = PAYER, nonce: str = NONCE, token: str = TOKEN) -> Log:
 
 def transfer(payer: str = PAYER, to: str = SELLER, value: int = 10_000, token: str = TOKEN) -> Log:
     topics = (TRANSFER_TOPIC, topic(payer), topic(to))
-    return Log(token.lower(), topics, hex(value), "0x1")
+    return Log(token.lower(), topics, f"0x{value:064x}", "0x1")
 
 
 def receipt(*logs: Log, succeeded: bool = True) -> TransactionReceipt:
@@ -75,6 +75,11 @@ def test_the_two_logs_side_by_side_are_a_payment(logs):
 )
 def test_what_only_looks_like_a_payment(logs):
     assert not moved(receipt(*logs), QUESTION)
+
+
+def test_a_transfer_without_an_amount_is_none():
+    strange = Log(TOKEN.lower(), transfer().topics, "0x", "0x1")
+    assert not moved(receipt(used(), strange), QUESTION)
 
 
 def test_a_reverted_transaction_moved_nothing():

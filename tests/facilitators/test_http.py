@@ -104,6 +104,8 @@ def test_a_refusal_before_anything_was_sent_is_certain(double, reason):
         failure("transaction_failed", TX),
         failure("transaction_failed"),
         failure("invalid_exact_evm_nonce_already_used"),
+        failure("invalid_exact_evm_payload_authorization_nonce_used"),
+        failure("invalid_exact_evm_failed_to_execute_transfer"),
         failure("invalid_exact_evm_transfer_event_mismatch", TX),
         failure("unexpected_settle_error"),
         failure("invalid_exact_evm_insufficient_balance", TX),
@@ -161,6 +163,25 @@ def test_bearer_and_custom_headers(double):
 
 def sign_each_request(endpoint: str) -> dict[str, str]:
     return {"X-Signed-For": endpoint}
+
+
+def broken_hook(endpoint: str) -> dict[str, str]:
+    raise KeyError(endpoint)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"FACILITATOR_HEADERS": f"{__name__}.broken_hook"},
+        {"FACILITATOR_HEADERS": "no.such.function"},
+    ],
+)
+def test_a_request_that_cannot_be_made_is_our_trouble(double, settings):
+    """And no payment is left in doubt over it."""
+    outcome = settle(double, **settings)
+    assert isinstance(outcome, Rejected)
+    assert outcome.ours
+    assert double.requests == []
 
 
 def test_headers_by_a_function(double):

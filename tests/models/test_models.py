@@ -164,7 +164,7 @@ def test_a_disabled_account_says_since_when(account):
     account.save()
     assert Account.objects.get().disabled_at == since
     account.enabled = True
-    account.save()
+    account.save(update_fields=["enabled"])
     assert Account.objects.get().disabled_at is None
 
 

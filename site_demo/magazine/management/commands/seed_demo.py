@@ -48,6 +48,8 @@ class Command(BaseCommand):
     def _account(self) -> Account:
         network, asset = settings.PAYWALL_NETWORK, settings.PAYWALL_ASSET
         pay_to = settings.PAYWALL_PAY_TO
+        if not asset:
+            raise CommandError(f"Set PAYWALL_ASSET: no USDC is known on {network}.")
         if not pay_to:
             if not networks.is_testnet(network):
                 raise CommandError("Set PAYWALL_PAY_TO to your address: this is real money.")
