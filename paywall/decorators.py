@@ -72,9 +72,10 @@ def payment_required(
                 )
             decorated = _sync_door(view, resource)
         # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
-        # Whoever is let in by a cookie is checked in `_checked` below.
+        # Whoever is let in by a cookie goes through `_csrf_check_of`.
         decorated.csrf_exempt = True
-        # The gate's part is no transaction of the site's: `_rendered` opens that for the view.
+        # The gate's part is no transaction of the site's; the view gets that back in
+        # `_in_request_transaction`.
         decorated._non_atomic_requests = set(connections)
         return cast("View", decorated)
 

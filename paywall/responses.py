@@ -29,7 +29,7 @@ _JSON, _PROBLEM = "application/json", "application/problem+json"
 
 
 def wants_page(request: HttpRequest) -> bool:
-    """Whether a person's browser asks: it navigates, or accepts HTML before JSON."""
+    """Whether a person's browser asks: it navigates, or says that it takes HTML."""
     meta = request.META
     if meta.get("HTTP_SEC_FETCH_MODE") == "navigate":
         return True
