@@ -53,12 +53,12 @@ def _accepted_earlier(credential: Credential) -> tuple[Offer, Authorization] | N
     scheme = schemes.get(credential.scheme)
     if scheme is None:
         return None
-    payment = ledger.find(scheme.identities(credential, offers.assets(credential.network)))
-    if payment is None:
-        return None
-    offer = payment.taken_offer
     try:
-        then = payment.created_at.timestamp()
+        identities = scheme.identities(credential, offers.assets(credential.network))
+        payment = ledger.find(identities)
+        if payment is None:
+            return None
+        offer, then = payment.taken_offer, payment.created_at.timestamp()
         authorization = scheme.read(credential, offer, then, conf.get().clock_tolerance)
     except Refused:
         return None
@@ -70,7 +70,7 @@ def _ask_facilitator(offer: Offer, authorization: Authorization, url: str) -> St
     scheme = schemes.named(offer.scheme)
     try:
         node = settlement.node_for(offer.network)
-        if not (yield from scheme.could_be_contract(authorization, node)):
+        if not (yield from scheme.is_worth_asking(authorization, node)):
             raise Refused(Code.BAD_SIGNATURE)
     except NodeError as error:
         log.warning("Cannot look up the payer of an unproven signature: %s", error)

@@ -97,8 +97,9 @@ class Authorization:
     expires_at: datetime
     payload: Mapping[str, Any]
     """The scheme's payload, canonical: what we checked is what the facilitator gets."""
+    network: str
     proven: bool = True
-    """Whether the signature was checked here; if not, the facilitator's /verify must."""
+    """Whether all was checked here that can be; if not, the facilitator's /verify must."""
 
 
 # What settling came to.

@@ -50,6 +50,7 @@ def claim(item, identity="one", hold=60.0):
         payer="0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
         expires_at=datetime(2030, 1, 1, tzinfo=UTC),
         payload={"signature": "0x01", "authorization": {}},
+        network="eip155:84532",
     )
     purpose = ledger.Purpose(item.pk, "GET", "http://testserver/item/")
     return ledger.claim(authorization, sale.offers[0], purpose, protocol="x402/2", hold=hold)

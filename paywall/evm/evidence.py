@@ -28,7 +28,6 @@ LOG_RANGE = 2_000
 class Question:
     """Did this authorization move this token?"""
 
-    chain_id: int
     token: str
     authorization: TransferAuthorization
     since: int
@@ -39,28 +38,30 @@ class Question:
     """Where the facilitator says that it happened, if it said so."""
 
 
-def look(node: Node, question: Question) -> Steps[Finding]:
-    """Ask a node. Never raises for the node's sake: `Undecided` is an answer too."""
+def on_chain(node: Node, chain_id: int, look: Steps[Finding]) -> Steps[Finding]:
+    """Have a node looked at, if it is of that chain. `NodeError` becomes `Undecided`."""
     try:
-        if (yield from node.chain_id()) != question.chain_id:
-            return Undecided(f"the node is not on chain {question.chain_id}")
-        return (yield from _look(node, question))
+        if (yield from node.chain_id()) != chain_id:
+            return Undecided(f"the node is not on chain {chain_id}")
+        return (yield from look)
     except NodeError as error:
         return Undecided(str(error))
 
 
-def _look(node: Node, question: Question) -> Steps[Finding]:
+def look(node: Node, question: Question) -> Steps[Finding]:
+    """What the chain shows. Raises `NodeError`."""
     head = yield from node.block("latest")
     reverted = False
     if question.transaction:
         receipt = yield from node.receipt(question.transaction)
         if receipt is not None:
             if moved(receipt, question):
-                return _paid(receipt, head)
+                return paid(receipt, head)
             reverted = not receipt.succeeded
 
     if not (yield from _is_used(node, question)):
-        never = yield from _is_out_of_time(node, question, head)
+        valid_before = question.authorization.valid_before
+        never = yield from is_out_of_time(node, valid_before, question.confirmations, head)
         return Unspent(never=never, reverted=reverted)
 
     # Used, and not in the transaction we were told: anyone may have submitted it.
@@ -71,7 +72,7 @@ def _look(node: Node, question: Question) -> Steps[Finding]:
     if receipt is None:
         return Undecided("a log's transaction has no receipt")
     if log.topics[0] == AUTHORIZATION_USED_TOPIC and moved(receipt, question):
-        return _paid(receipt, head)
+        return paid(receipt, head)
     reason = "cancelled" if log.topics[0] == AUTHORIZATION_CANCELED_TOPIC else "moved elsewhere"
     return Spent(reason, receipt.transaction, head.number - receipt.block_number + 1)
 
@@ -93,39 +94,50 @@ def moved(receipt: TransactionReceipt, question: Question) -> bool:
             neighbour = next((x for x in after if x.topics[:1] == (TRANSFER_TOPIC,)), None)
             if neighbour is None:
                 neighbour = next((x for x in before if x.topics[:1] == (TRANSFER_TOPIC,)), None)
-            return neighbour is not None and _is_transfer(neighbour, authorization)
+            return neighbour is not None and is_transfer(
+                neighbour,
+                question.token,
+                authorization.payer,
+                authorization.to,
+                authorization.value,
+            )
     return False
 
 
-def _is_transfer(log: Log, authorization: TransferAuthorization) -> bool:
-    topics = (TRANSFER_TOPIC, _topic(authorization.payer), _topic(authorization.to))
-    return log.topics == topics and log.data == f"0x{authorization.value:064x}"
+def is_transfer(log: Log, token: str, payer: str, to: str, value: int) -> bool:
+    """Whether a log is a token's `Transfer` of just this value from payer to payee."""
+    return (
+        log.address == token.lower()
+        and log.topics == (TRANSFER_TOPIC, _topic(payer), _topic(to))
+        and log.data == f"0x{word(value)}"
+    )
 
 
-def _paid(receipt: TransactionReceipt, head: Block) -> Paid:
+def paid(receipt: TransactionReceipt, head: Block) -> Paid:
+    """A transaction that paid, as deep as it is under the head."""
     depth = head.number - receipt.block_number + 1
     return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, depth)
+
+
+def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Block) -> Steps[bool]:
+    """Whether a block that will stay is already past an authorization's last second."""
+    if head.timestamp < valid_before:
+        return False
+    deep = head.number - max(confirmations, 1) + 1
+    if deep < 0:
+        return False
+    return (yield from node.block(deep)).timestamp >= valid_before
+
+
+def word(number: int) -> str:
+    """A number as the 64 hex digits of a 256-bit word."""
+    return f"{number:064x}"
 
 
 def _is_used(node: Node, question: Question) -> Steps[bool]:
     authorization = question.authorization
     data = AUTHORIZATION_STATE_SELECTOR + _topic(authorization.payer)[2:] + authorization.nonce[2:]
-    answer = yield from node.eth_call(question.token, data)
-    try:
-        return int(answer, 16) != 0
-    except ValueError as error:
-        raise NodeError(f"authorizationState: {answer[:80]!r}") from error
-
-
-def _is_out_of_time(node: Node, question: Question, head: Block) -> Steps[bool]:
-    """Whether a block that will stay is already past `validBefore`."""
-    valid_before = question.authorization.valid_before
-    if head.timestamp < valid_before:
-        return False
-    deep = head.number - max(question.confirmations, 1) + 1
-    if deep < 0:
-        return False
-    return (yield from node.block(deep)).timestamp >= valid_before
+    return (yield from node.number_call(question.token, data)) != 0
 
 
 def _find_use(node: Node, question: Question, head: Block) -> Steps[Log | None]:
@@ -153,4 +165,4 @@ def _nonce_topics(event: str, authorization: TransferAuthorization) -> tuple[str
 
 
 def _topic(address: str) -> str:
-    return "0x" + address[2:].lower().rjust(64, "0")
+    return "0x" + word(int(address, 16))

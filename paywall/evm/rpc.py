@@ -118,6 +118,21 @@ class Node:
         """What a contract answers at the newest block, as hex."""
         return str((yield from self.call("eth_call", {"to": to, "data": data}, "latest"))).lower()
 
+    def number_call(self, to: str, data: str) -> Steps[int]:
+        """What a contract answers at the newest block, as one number. Raises `NodeError`."""
+        answer = yield from self.eth_call(to, data)
+        try:
+            return int(answer, 16)
+        except ValueError as error:
+            raise NodeError(f"eth_call: {answer[:80]!r}") from error
+
+    def transaction_input(self, transaction: str) -> Steps[str]:
+        """The data that a transaction carries, as hex. Raises `NodeError`."""
+        found = yield from self.call("eth_getTransactionByHash", transaction)
+        if not isinstance(found, dict) or not isinstance(found.get("input"), str):
+            raise NodeError("eth_getTransactionByHash: no input")
+        return str(found["input"]).lower()
+
     def has_code(self, address: str) -> Steps[bool]:
         """Whether a contract lives at the address."""
         code = str((yield from self.call("eth_getCode", address, "latest")))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paywall.steps import Steps
 
 REFUSALS = re.compile(
-    r"(?!.*nonce)invalid_exact_evm_payload_\w+"
+    r"(?!.*nonce)(invalid_exact_evm_payload_\w+|invalid_permit2_\w+|permit2_\w+)"
     r"|invalid_exact_evm_(insufficient_balance|token_name_mismatch|token_version_mismatch"
     r"|eip3009_not_supported|transaction_simulation_failed|failed_to_get_network_config"
     r"|failed_to_get_asset_info|failed_to_verify_signature)"

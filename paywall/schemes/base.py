@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
+
+from paywall.evm import eip3009
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from typing import Any
 
     from paywall.evm.rpc import Node
@@ -31,7 +33,10 @@ class Scheme(Protocol):
         ...
 
     def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
-        """The identities that a credential can have, if it is for one of the assets."""
+        """The identities that a credential can have, if it is for one of the assets.
+
+        Raises `Refused`.
+        """
         ...
 
     def read(
@@ -43,10 +48,11 @@ class Scheme(Protocol):
         """
         ...
 
-    def could_be_contract(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
-        """Whether a signature that proves nothing here may be a contract wallet's.
+    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+        """Whether /verify can know better of an authorization that is not proven here.
 
-        `node` is None where the site has none. Raises `NodeError`.
+        If not, a facilitator that says yes to everything could let a forger in. `node` is None
+        where the site has none. Raises `NodeError`.
         """
         ...
 
@@ -62,3 +68,24 @@ class Scheme(Protocol):
     ) -> Steps[Finding]:
         """What the chain shows of an authorization, by its canonical payload."""
         ...
+
+
+def could_be_contract(authorization: Authorization, node: Node | None) -> Steps[bool]:
+    """Whether a signature can be a contract wallet's (ERC-1271, ERC-6492). Raises `NodeError`.
+
+    One longer than a plain key's says so itself; 65 bytes only if code lives at the payer.
+    """
+    signature = eip3009.read_signature(authorization.payload["signature"])
+    if len(signature) != eip3009.PLAIN_SIGNATURE_BYTES:
+        return True
+    return node is not None and (yield from node.has_code(authorization.payer))
+
+
+_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def moment(timestamp: int) -> datetime:
+    """Unix seconds as a time; an expiry may be any 256-bit number."""
+    if timestamp >= _LAST_MOMENT.timestamp():
+        return _LAST_MOMENT
+    return datetime.fromtimestamp(timestamp, UTC)

@@ -1,28 +1,29 @@
-"""x402 `exact` on EVM chains by EIP-3009 (x402 specs, schemes/exact/scheme_exact_evm.md)."""
+"""x402 `exact` on EVM chains: a fixed amount, by one of the kinds of authorization it knows.
+
+(x402 specs, schemes/exact/scheme_exact_evm.md.) The payload says which: EIP-3009 has an
+`authorization`, Permit2 a `permit2Authorization`.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from paywall.evm import eip3009, evidence, networks
-from paywall.evm.eip3009 import TransferAuthorization
-from paywall.exceptions import Code, Refused
-from paywall.vocabulary import Authorization, Finding, Offer
+from .eip3009 import Eip3009
+from .permit2 import Permit2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.evm.rpc import Node
     from paywall.steps import Steps
-    from paywall.vocabulary import Credential
+    from paywall.vocabulary import Authorization, Credential, Finding, Offer
 
-_EARLIEST_USE = timedelta(minutes=15)
-"""How long before our claim an authorization may have been used: clocks differ."""
+_EIP3009, _PERMIT2 = Eip3009(), Permit2()
 
 
 class ExactEvm:
-    """A fixed amount, moved by the token's own `transferWithAuthorization`."""
+    """Sees which kind an authorization is, and leaves the rest to that."""
 
     name = "exact"
 
@@ -30,75 +31,19 @@ class ExactEvm:
         return {"name": name, "version": version}
 
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
-        """By recipient and amount; tokens of one network are told apart by the signature."""
-        fields = credential.payload.get("authorization")
-        try:
-            authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
-            signature = eip3009.read_signature(credential.payload.get("signature"))
-        except ValueError as error:
-            raise Refused(Code.INVALID_PAYLOAD, str(error), status=400) from error
-        candidates = [
-            offer
-            for offer in offers
-            if offer.scheme == self.name
-            and offer.network == credential.network
-            and offer.pay_to == authorization.to
-            and offer.amount == authorization.value
-        ]
-        for offer in candidates:
-            if eip3009.signer(_digest(authorization, offer), signature) == authorization.payer:
-                return offer
-        return candidates[0] if candidates else None
+        fitting = [offer for offer in offers if offer.scheme == self.name]
+        return _kind_of(credential.payload).pick(credential, fitting)
 
     def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
-        fields = credential.payload.get("authorization")
-        try:
-            authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
-        except ValueError:
-            return []
-        return [_identity(credential.network, asset, authorization) for asset in assets]
+        return _kind_of(credential.payload).identities(credential, assets)
 
     def read(
         self, credential: Credential, offer: Offer, now: float, tolerance: float
     ) -> Authorization:
-        fields = credential.payload.get("authorization")
-        if not isinstance(fields, dict):
-            raise Refused(
-                Code.INVALID_PAYLOAD, "payload.authorization is missing: EIP-3009 is what is sold."
-            )
-        try:
-            authorization = TransferAuthorization.read(fields)
-            signature = eip3009.read_signature(credential.payload.get("signature"))
-        except ValueError as error:
-            raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
-        if authorization.to != offer.pay_to:
-            raise Refused(Code.WRONG_RECIPIENT)
-        if authorization.value != offer.amount:
-            raise Refused(Code.WRONG_AMOUNT)
-        if authorization.valid_after > now + tolerance:
-            raise Refused(Code.NOT_YET_VALID)
-        if authorization.valid_before <= now - tolerance:
-            raise Refused(Code.EXPIRED)
-        return Authorization(
-            identity=_identity(offer.network, offer.asset, authorization),
-            payer=authorization.payer,
-            expires_at=_moment(authorization.valid_before),
-            payload={
-                "signature": "0x" + signature.hex(),
-                "authorization": authorization.json(),
-            },
-            proven=eip3009.signer(_digest(authorization, offer), signature) == authorization.payer,
-        )
+        return _kind_of(credential.payload).read(credential, offer, now, tolerance)
 
-    def could_be_contract(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
-        """A longer signature says so itself; 65 bytes only if code lives at the payer.
-
-        Otherwise a facilitator that says yes to everything could let a forger in.
-        """
-        signature = eip3009.read_signature(authorization.payload["signature"])
-        if len(signature) != eip3009.PLAIN_SIGNATURE_BYTES:
-            return True
-        return node is not None and (yield from node.has_code(authorization.payer))
+    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+        return _kind_of(authorization.payload).is_worth_asking(authorization, node)
 
     def find(
         self,
@@ -110,33 +55,15 @@ class ExactEvm:
         confirmations: int,
         transaction: str,
     ) -> Steps[Finding]:
-        question = evidence.Question(
-            chain_id=networks.chain_id(offer.network),
-            token=offer.asset,
-            authorization=TransferAuthorization.read(payload["authorization"]),
-            since=int((since - _EARLIEST_USE).timestamp()),
+        return _kind_of(payload).find(
+            payload,
+            offer,
+            node,
+            since=since,
             confirmations=confirmations,
             transaction=transaction,
         )
-        return (yield from evidence.look(node, question))
 
 
-def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:
-    return f"eip3009:{network}:{asset}:{authorization.payer}:{authorization.nonce}".lower()
-
-
-def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:
-    domain = eip3009.domain_separator(
-        offer.extra["name"], offer.extra["version"], networks.chain_id(offer.network), offer.asset
-    )
-    return authorization.digest(domain)
-
-
-_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC)
-
-
-def _moment(timestamp: int) -> datetime:
-    """Unix seconds as a time; `validBefore` may be any 256-bit number."""
-    if timestamp >= _LAST_MOMENT.timestamp():
-        return _LAST_MOMENT
-    return datetime.fromtimestamp(timestamp, UTC)
+def _kind_of(payload: Mapping[str, Any]) -> Eip3009 | Permit2:
+    return _PERMIT2 if _PERMIT2.member in payload else _EIP3009

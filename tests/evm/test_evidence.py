@@ -17,9 +17,7 @@ PAYER = "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc"
 SELLER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OTHER = "0x" + "11" * 20
 NONCE = "0x" + "aa" * 32
-QUESTION = Question(
-    84532, TOKEN, TransferAuthorization(PAYER, SELLER, 10_000, 0, 2**40, NONCE), 0, 1
-)
+QUESTION = Question(TOKEN, TransferAuthorization(PAYER, SELLER, 10_000, 0, 2**40, NONCE), 0, 1)
 
 
 def topic(address: str) -> str:

@@ -1,0 +1,116 @@
+"""`exact` by EIP-3009: the token's own `transferWithAuthorization`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from paywall.evm import eip3009, evidence, networks
+from paywall.evm.eip3009 import TransferAuthorization
+from paywall.exceptions import Code, Refused
+from paywall.vocabulary import Authorization, Finding, Offer
+
+from .base import could_be_contract, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paywall.evm.rpc import Node
+    from paywall.steps import Steps
+    from paywall.vocabulary import Credential
+
+_EARLIEST_USE = timedelta(minutes=15)
+"""How long before our claim an authorization may have been used: clocks differ."""
+
+
+class Eip3009:
+    """What most buyers sign."""
+
+    member = "authorization"
+
+    def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
+        """By recipient and amount; tokens of one network are told apart by the signature."""
+        authorization, signature = _read(credential.payload)
+        candidates = [
+            offer
+            for offer in offers
+            if offer.network == credential.network
+            and offer.pay_to == authorization.to
+            and offer.amount == authorization.value
+        ]
+        for offer in candidates:
+            if eip3009.signer(_digest(authorization, offer), signature) == authorization.payer:
+                return offer
+        return candidates[0] if candidates else None
+
+    def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
+        authorization, _ = _read(credential.payload)
+        return [_identity(credential.network, asset, authorization) for asset in assets]
+
+    def read(
+        self, credential: Credential, offer: Offer, now: float, tolerance: float
+    ) -> Authorization:
+        authorization, signature = _read(credential.payload)
+        if authorization.to != offer.pay_to:
+            raise Refused(Code.WRONG_RECIPIENT)
+        if authorization.value != offer.amount:
+            raise Refused(Code.WRONG_AMOUNT)
+        if authorization.valid_after > now + tolerance:
+            raise Refused(Code.NOT_YET_VALID)
+        if authorization.valid_before <= now - tolerance:
+            raise Refused(Code.EXPIRED)
+        return Authorization(
+            identity=_identity(offer.network, offer.asset, authorization),
+            payer=authorization.payer,
+            expires_at=moment(authorization.valid_before),
+            payload={
+                "signature": "0x" + signature.hex(),
+                "authorization": authorization.json(),
+            },
+            network=offer.network,
+            proven=eip3009.signer(_digest(authorization, offer), signature) == authorization.payer,
+        )
+
+    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+        """Only a contract wallet's signature is not for us to check."""
+        return (yield from could_be_contract(authorization, node))
+
+    def find(
+        self,
+        payload: Mapping[str, Any],
+        offer: Offer,
+        node: Node,
+        *,
+        since: datetime,
+        confirmations: int,
+        transaction: str,
+    ) -> Steps[Finding]:
+        question = evidence.Question(
+            token=offer.asset,
+            authorization=_read(payload)[0],
+            since=int((since - _EARLIEST_USE).timestamp()),
+            confirmations=confirmations,
+            transaction=transaction,
+        )
+        chain_id = networks.chain_id(offer.network)
+        return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))
+
+
+def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
+    fields = payload.get("authorization")
+    try:
+        authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
+        return authorization, eip3009.read_signature(payload.get("signature"))
+    except ValueError as error:
+        raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
+
+
+def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:
+    return f"eip3009:{network}:{asset}:{authorization.payer}:{authorization.nonce}".lower()
+
+
+def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:
+    domain = eip3009.domain_separator(
+        offer.extra["name"], offer.extra["version"], networks.chain_id(offer.network), offer.asset
+    )
+    return authorization.digest(domain)

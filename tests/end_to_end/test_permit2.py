@@ -1,0 +1,139 @@
+"""A buyer who approved Permit2 pays through x402's proxy: official client and facilitator."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from django.test import Client
+from eth_account import Account as Key
+from x402.mechanisms.evm import EthAccountSigner
+from x402.mechanisms.evm.exact.permit2_utils import create_permit2_payload
+from x402.schemas import PaymentRequirements
+
+from paywall import engine
+from paywall.evm.permit2 import PERMIT2, PROXY
+from paywall.models import Payment
+from paywall.models.payments import State
+from paywall.testing import challenge_of
+from site_demo.chain import local
+from site_demo.chain.local import account
+from tests.doubles import Answer
+
+from .conftest import ROOT, SELLER
+from .test_chain import code, due_now, pay, settles_and_dies, shop  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def approved(chain):
+    """A wallet with money that approved Permit2, on a chain that has it."""
+    contracts = local.compiled(ROOT / "tests/end_to_end/contracts/TestPermit2.sol")
+    chain.put(PERMIT2, contracts["TestPermit2"])
+    chain.put(PROXY, contracts["TestPermit2Proxy"])
+    wallet = account(6)
+    chain.mint(wallet.address, 1_000_000)
+    chain.send("approve(address,uint256)", PERMIT2, 10**12, sender=6)
+    return wallet
+
+
+def permit_for(response, wallet):
+    challenge = challenge_of(response)
+    offer = challenge["accepts"][0]
+    requirements = PaymentRequirements.model_validate(offer)
+    return {
+        "x402Version": 2,
+        "resource": challenge["resource"],
+        "accepted": offer,
+        "payload": create_permit2_payload(EthAccountSigner(wallet), requirements),
+    }
+
+
+def test_it_pays_once_and_is_confirmed(shop, chain, approved):  # noqa: F811
+    payload = permit_for(shop.get("/item/"), approved)
+    before = chain.balance(SELLER)
+    response = pay(shop, payload)
+    assert response.status_code == 200, response.content
+    assert chain.balance(SELLER) - before == 10_000
+    payment = Payment.objects.get()
+    assert payment.identity.startswith("permit2:eip155:84532:")
+    assert engine.confirm_payments() == {"confirmed": 1}
+    assert code(pay(shop, payload)) == "payment_already_used"
+    assert chain.balance(SELLER) - before == 10_000
+
+
+def test_the_facilitator_is_asked_whether_it_was_approved(shop, chain):  # noqa: F811
+    stranger = Key.create()
+    chain.mint(stranger.address, 1_000_000)
+    response = pay(shop, permit_for(shop.get("/item/"), stranger))
+    assert (response.status_code, code(response)) == (402, "verification_failed")
+    assert not Payment.objects.exists()
+
+
+def test_a_lost_answer_is_found_or_waited_for(
+    shop,  # noqa: F811
+    chain,
+    approved,
+    facilitator,
+    facilitator_url,
+    paywall_settings,
+):
+    """Permit2 writes no log with its nonce: without a named transaction nothing is proven."""
+    payload = permit_for(shop.get("/item/"), approved)
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = settles_and_dies(facilitator_url)
+    assert code(pay(shop, payload)) == "settlement_pending"
+    assert Payment.objects.get().state == State.SETTLING
+    due_now()
+    assert engine.sweep() == {"unknown": 1}
+
+
+def test_another_payments_transaction_is_no_proof(
+    shop,  # noqa: F811
+    chain,
+    approved,
+    facilitator,
+    facilitator_url,
+    paywall_settings,
+):
+    paywall_settings(FACILITATOR_URL=facilitator_url)
+    pay(shop, permit_for(shop.get("/item/"), approved))
+    other = Payment.objects.get()
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = Answer(
+        body={"success": True, "transaction": other.tx_hash, "network": other.network}
+    )
+    assert pay(shop, permit_for(shop.get("/item/"), approved)).status_code == 200
+    assert engine.confirm_payments() == {"confirmed": 1, "waiting": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("witness", "to", "0x" + "11" * 20), "invalid_exact_evm_payload_recipient_mismatch"),
+        (
+            ("permitted", "amount", "1"),
+            "invalid_exact_evm_payload_authorization_value_mismatch",
+        ),
+        (("permitted", "token", "0x" + "11" * 20), "invalid_payment_requirements"),
+        (("spender", None, "0x" + "11" * 20), "invalid_payment_requirements"),
+        (("deadline", None, "1"), "invalid_exact_evm_payload_authorization_valid_before"),
+        (("nonce", None, "5"), "invalid_exact_evm_payload_signature"),
+        (("from", None, SELLER), "invalid_exact_evm_payload_signature"),
+    ],
+)
+def test_what_was_changed_is_refused_here(item, facilitator, change, expected):
+    """Whatever a facilitator says: the double would say yes."""
+    facilitator.verify = Answer(body={"isValid": True})
+    client = Client()
+    payload = copy.deepcopy(permit_for(client.get("/item/"), account(6)))
+    outer, inner, value = change
+    permit = payload["payload"]["permit2Authorization"]
+    if inner is None:
+        permit[outer] = value
+    else:
+        permit[outer][inner] = value
+    response = pay(client, payload)
+    assert (response.status_code, code(response)) == (402, expected)
+    assert facilitator.requests == []
