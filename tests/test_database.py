@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from paywall import database
 from paywall.decorators import payment_required
@@ -214,6 +215,25 @@ def test_a_locked_sqlite_is_waited_for(item, buyer, facilitator, monkeypatch):
     monkeypatch.setattr(ledger, "_record", sometimes)
     assert call(headers=paying).status_code == 200
     assert len(failures) == 3
+
+
+def test_a_buyer_who_hangs_up_can_collect(item, buyer, facilitator, paywall_settings):
+    """On an event loop, Django cancels the view while the facilitator is being asked."""
+    facilitator.settle = Answer(body=success().body, hang=0.6)
+    paying = buyer.pays(call("/async-item/"))
+    request = RequestFactory().get("/async-item/", headers=paying)
+
+    async def hang_up() -> None:
+        await asyncio.wait_for(views.async_item(request), 0.3)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(hang_up())
+    payment = Payment.objects.get()
+    assert (payment.state, payment.delivered_at) == (State.SETTLING, None)
+    Payment.objects.update(held_until=timezone.now())
+    facilitator.settle = success()
+    assert call("/async-item/", headers=paying).status_code == 200
+    assert Payment.objects.get().state == State.SETTLED
 
 
 @payment_required("item")
