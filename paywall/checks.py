@@ -181,4 +181,4 @@ def _is_scheduled() -> bool:
         current_app.conf.beat_schedule,
     ]
     tasks = {entry.get("task") for schedule in schedules if schedule for entry in schedule.values()}
-    return {"paywall.confirm_payments", "paywall.sweep"} <= tasks
+    return {"paywall.confirm_payments", "paywall.settle", "paywall.sweep"} <= tasks

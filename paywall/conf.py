@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
 from typing import Any, get_type_hints
@@ -65,6 +66,18 @@ class Settings:
 
     retry_after: int = 3
     """What a buyer is asked to wait while a payment's outcome is unknown."""
+
+    exposure_per_payer: Decimal = Decimal("1.00")
+    """Up to how much one payer may have on credit (policy `background`), in each currency."""
+
+    exposure_total: Decimal = Decimal("100.00")
+    """Up to how much all payers together may have on credit, in each currency."""
+
+    exposure_per_minute: int = 60
+    """How many payments a minute one payer may make on credit."""
+
+    balance_check: bool = True
+    """Whether a payer's balance is looked up before credit, where the network has an RPC URL."""
 
     max_credential_bytes: int = 8_190
     """Longer payment headers are refused."""
@@ -156,8 +169,14 @@ _POSITIVE = {
 
 
 def _checked(key: str, value: Any, hint: Any) -> Any:
-    if hint is str:
-        good = isinstance(value, str)
+    if hint is Decimal:
+        try:
+            value = Decimal(value) if isinstance(value, (str, int)) else value
+        except InvalidOperation:
+            value = None
+        good = isinstance(value, Decimal) and value.is_finite() and value >= 0
+    elif hint in (str, bool):
+        good = isinstance(value, hint)
     elif hint in (int, float):
         allowed = (int, float) if hint is float else (int,)
         good = isinstance(value, allowed) and not isinstance(value, bool)
@@ -168,9 +187,13 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
             and all(isinstance(k, str) and isinstance(v, str) for k, v in value.items())
         )
     if not good:
-        expected = {str: "a string", int: "a whole number", float: "a number of seconds"}.get(
-            hint, "a dict of strings"
-        )
+        expected = {
+            Decimal: 'an amount, as "1.00"',
+            str: "a string",
+            bool: "True or False",
+            int: "a whole number",
+            float: "a number of seconds",
+        }.get(hint, "a dict of strings")
         if key in _POSITIVE:
             expected += ", more than 0"
         raise ImproperlyConfigured(f"PAYWALL[{key!r}] must be {expected}, not {value!r}.")

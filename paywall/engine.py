@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
+
 from paywall import conf, database, ledger, settlement
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.models import Payment
@@ -36,12 +38,23 @@ def confirm_payments() -> Counter[str]:
     return _round(_due(State.SETTLED).filter(network__in=networks), _confirm, "waiting")
 
 
+def settle() -> Counter[str]:
+    """Settle what was delivered on credit. Returns how many came to which state."""
+    on_credit = _due(State.CLAIMED).filter(on_credit=True, delivered_at__isnull=False)
+    return _round(on_credit, _settle, "waiting")
+
+
 def sweep() -> Counter[str]:
     """Resolve what a crash or an unknown outcome left in `claimed` and `settling`.
 
     Returns how many came to which state, or are still "unknown".
     """
-    return _round(_due(State.CLAIMED, State.SETTLING), _resolve, "unknown")
+    left_behind = Q(state=State.SETTLING) | Q(state=State.CLAIMED, delivered_at__isnull=True)
+    return _round(_due(State.CLAIMED, State.SETTLING).filter(left_behind), _resolve, "unknown")
+
+
+def _settle(payment: Payment) -> None:
+    run(settlement.settle(payment))
 
 
 def _confirm(payment: Payment) -> None:

@@ -106,6 +106,9 @@ def _take(
     """Claim the authorization, or take up its payment where an earlier request left it."""
     purpose = ledger.Purpose(sale.resource_id, str(request.method), request.build_absolute_uri())
     hold = conf.get().view_timeout
+    ask_credit = sale.policy == Resource.Policy.BACKGROUND and (
+        yield from verification.can_afford(offer, authorization)
+    )
 
     def claim() -> tuple[Payment, bool]:
         return ledger.claim(
@@ -115,6 +118,7 @@ def _take(
             protocol=credential.protocol,
             user_id=access.signed_in(request),
             hold=hold,
+            ask_credit=ask_credit,
         )
 
     payment, is_new = yield from query(claim)
@@ -147,7 +151,9 @@ def _sell(
 ) -> Steps[HttpResponseBase]:
     """Settle and serve, in the order of the resource's policy; each payment delivers once."""
     try:
-        if payment.state == State.CLAIMED and sale.policy == Resource.Policy.AFTER:
+        if payment.state == State.CLAIMED and payment.on_credit:
+            return (yield from _serve_on_credit(request, door, sale, payment))
+        if payment.state == State.CLAIMED and sale.policy != Resource.Policy.BEFORE:
             return (yield from _serve_then_settle(request, door, sale, payment))
         return (yield from _settle_then_serve(request, door, sale, payment))
     except StaleMove as error:
@@ -165,15 +171,8 @@ def _serve_then_settle(
     request: HttpRequest, door: Door, sale: ForSale, payment: Payment
 ) -> Steps[HttpResponseBase]:
     """Policy `after`: run the view, hold what it answers, settle, release."""
-    try:
-        response: HttpResponseBase = yield from call(door.view)
-    except Exception as error:
-        yield from _fail(payment, type(error).__name__)
-        raise
+    response = yield from _serve_unpaid(door, payment)
     if response.status_code >= 400:
-        yield from _fail(payment, f"status {response.status_code}")
-        outcome = _outcome(payment, success=False, code=Code.VIEW_FAILED)
-        responses.mark_paid(response, outcome, None)
         return response
     delivery = _Delivery(sale)
     try:
@@ -183,6 +182,30 @@ def _serve_then_settle(
         _discard(response)
         raise
     return _release(request, response, payment, delivery)
+
+
+def _serve_on_credit(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `background`, within the exposure limits: serve at once, the engine settles."""
+    response = yield from _serve_unpaid(door, payment)
+    if response.status_code >= 400:
+        return response
+    return (yield from _deliver_and_release(request, response, sale, payment))
+
+
+def _serve_unpaid(door: Door, payment: Payment) -> Steps[HttpResponseBase]:
+    """Run the view before the money is taken: if it fails, the payment is not taken."""
+    try:
+        response: HttpResponseBase = yield from call(door.view)
+    except Exception as error:
+        yield from _fail(payment, type(error).__name__)
+        raise
+    if response.status_code >= 400:
+        yield from _fail(payment, f"status {response.status_code}")
+        outcome = _outcome(payment, success=False, code=Code.VIEW_FAILED)
+        responses.mark_paid(response, outcome, None)
+    return response
 
 
 def _settle_then_serve(
@@ -204,6 +227,12 @@ def _settle_then_serve(
     if response.status_code >= 400:
         _mark_paid(request, response, payment, (yield from query(_owe, payment)))
         return response
+    return (yield from _deliver_and_release(request, response, sale, payment))
+
+
+def _deliver_and_release(
+    request: HttpRequest, response: HttpResponseBase, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
     delivery = _Delivery(sale)
     try:
         yield from query(delivery, payment)
@@ -288,6 +317,7 @@ def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
         payer=payment.payer,
         error_code=code,
         amount=payment.amount if success else "",
+        extra={"settlement": "pending"} if success and not payment.tx_hash else {},
     )
 
 

@@ -19,11 +19,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from paywall import database, signals
+from paywall import credit, database, signals
 from paywall.exceptions import StaleMove
 from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
 from paywall.models.payments import State
@@ -50,11 +50,13 @@ def claim(
     protocol: str,
     user_id: Any = None,
     hold: float,
+    ask_credit: bool = False,
 ) -> tuple[Payment, bool]:
     """The payment of an authorization, and whether this call made it.
 
     The insert is the lock: of any number of callers with one authorization, one gets True and
-    holds the payment for `hold` seconds.
+    holds the payment for `hold` seconds. With `ask_credit` it may come out `on_credit`: then it
+    may deliver before it is settled.
     """
     now = timezone.now()
     payment = Payment(
@@ -84,7 +86,11 @@ def claim(
             payment.save(using=using, force_insert=True)
     except IntegrityError:
         return Payment.objects.using(using).get(identity=authorization.identity), False
-    _record(payment, "claimed", now, resource=purpose.resource_id, url=purpose.url)
+    if ask_credit and credit.give(payment):
+        payment.on_credit = True
+        payment.save(using=using, update_fields=["on_credit"])
+    told = {"on_credit": True} if payment.on_credit else {}
+    _record(payment, "claimed", now, resource=purpose.resource_id, url=purpose.url, **told)
     return payment, True
 
 
@@ -153,26 +159,12 @@ def settled(payment: Payment, transaction: str) -> None:
         error_code="",
         error_detail="",
     )
-    offer = payment.taken_offer
-    resource = Resource.objects.using(database.alias()).get(pk=payment.resource_id)
-    Receipt.objects.using(database.alias()).create(
-        payment=payment,
-        issued_at=now,
-        sold={
-            "resource": resource.slug,
-            "title": resource.title,
-            "url": payment.url,
-            "method": payment.method,
-            "price": money(offer.price),
-            "currency": offer.currency,
-            "symbol": offer.symbol,
-        },
-    )
+    _issue_receipt(payment, now)
 
 
 @database.durable
 def failed(payment: Payment, code: str, detail: str = "") -> None:
-    """It can never settle. Raises `StaleMove`."""
+    """It can never settle; what it opened on credit closes. Raises `StaleMove`."""
     _move(
         payment,
         [State.CLAIMED, State.SETTLING],
@@ -182,6 +174,8 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
         error_detail=detail,
         closed_at=timezone.now(),
     )
+    if payment.delivered_at is not None:
+        _revoke_pass(payment)
 
 
 @database.durable
@@ -191,15 +185,17 @@ def delivered(payment: Payment) -> None:
     Raises `StaleMove` if it was delivered already or another request took over.
     """
     now = timezone.now()
+    paid = Q(state__in=[State.SETTLED, State.CONFIRMED])
+    trusted = Q(state=State.CLAIMED, on_credit=True)
     changed = (
-        _rows(payment)
-        .filter(state__in=[State.SETTLED, State.CONFIRMED], delivered_at__isnull=True)
-        .update(delivered_at=now)
+        _rows(payment).filter(paid | trusted, delivered_at__isnull=True).update(delivered_at=now)
     )
     if not changed:
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
     _record(payment, "delivered", now)
+    if payment.on_credit:
+        _issue_receipt(payment, now)
 
 
 @database.durable
@@ -233,7 +229,6 @@ def confirmed(payment: Payment, evidence: Paid) -> None:
 @database.durable
 def lost(payment: Payment, code: str, detail: str = "") -> None:
     """It was settled and the chain shows otherwise: passes go. Raises `StaleMove`."""
-    now = timezone.now()
     _move(
         payment,
         [State.SETTLED],
@@ -241,11 +236,36 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
         signals.payment_lost,
         error_code=code,
         error_detail=detail,
-        closed_at=now,
+        closed_at=timezone.now(),
     )
-    AccessPass.objects.using(database.alias()).filter(
-        payment=payment, revoked_at__isnull=True
-    ).update(revoked_at=now)
+    _revoke_pass(payment)
+
+
+def _revoke_pass(payment: Payment) -> None:
+    passes = AccessPass.objects.using(database.alias()).filter(payment=payment)
+    passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+
+def _issue_receipt(payment: Payment, at: datetime) -> None:
+    """The receipt of what is delivered or owed; on credit, the delivery issued it already."""
+    receipts = Receipt.objects.using(database.alias())
+    if payment.on_credit and receipts.filter(payment=payment).exists():
+        return
+    offer = payment.taken_offer
+    resource = Resource.objects.using(database.alias()).get(pk=payment.resource_id)
+    receipts.create(
+        payment=payment,
+        issued_at=at,
+        sold={
+            "resource": resource.slug,
+            "title": resource.title,
+            "url": payment.url,
+            "method": payment.method,
+            "price": money(offer.price),
+            "currency": offer.currency,
+            "symbol": offer.symbol,
+        },
+    )
 
 
 def confirmations(payment: Payment) -> int:
@@ -271,6 +291,8 @@ def _move(
     changed = _rows(payment).filter(state__in=origins).update(state=state, **changes)
     if not changed:
         raise StaleMove(f"payment={payment.pk} did not move to {state}: somebody else moved it")
+    if payment.on_credit and state in (State.SETTLED, State.FAILED):
+        credit.take_back(payment)
     payment.state = state
     for name, value in changes.items():
         setattr(payment, name, value)
@@ -280,7 +302,8 @@ def _move(
     if "block_number" in changes:
         told["block_number"] = changes["block_number"]
     _record(payment, state, now, **told)
-    level = logging.ERROR if state == State.LOST else logging.INFO
+    is_loss = state in (State.FAILED, State.LOST) and payment.delivered_at is not None
+    level = logging.ERROR if is_loss or state == State.LOST else logging.INFO
     log.log(
         level,
         "payment=%s %s -> %s%s",

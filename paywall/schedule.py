@@ -10,10 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
+SETTLE_EVERY = 1.0
 CONFIRM_EVERY = 5.0
 SWEEP_EVERY = 15.0
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "paywall-settle": {
+        "task": "paywall.settle",
+        "schedule": SETTLE_EVERY,
+        "options": {"expires": SETTLE_EVERY},
+    },
     "paywall-confirm-payments": {
         "task": "paywall.confirm_payments",
         "schedule": CONFIRM_EVERY,

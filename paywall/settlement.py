@@ -61,6 +61,8 @@ def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
     try:
         facilitator = facilitators.get()
     except Unavailable as error:
+        if payment.on_credit:
+            return Unknown(error.code)
         yield from query(ledger.failed, payment, error.code, "no facilitator is configured")
         return Rejected(error.code, ours=True)
     yield from query(ledger.settling, payment, settle_hold())
@@ -75,6 +77,9 @@ def _settle(
     payment: Payment, facilitator: facilitators.Facilitator, then: Then | None
 ) -> Steps[Settlement]:
     answer = yield from facilitator.settle(_order(payment))
+    if isinstance(answer, Rejected) and answer.ours and payment.on_credit:
+        # The content is out: our own trouble must not let the payment go. It is asked again.
+        answer = Unknown(f"{answer.code}: {answer.detail}")
     if isinstance(answer, Unknown):
         answer = yield from _find_out(payment, facilitator, answer)
     return (yield from _conclude(payment, answer, then))
@@ -99,16 +104,17 @@ def _find_out(
 def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
     """Find out about a payment in `settling` that the caller has taken up.
 
-    By the chain where there is a node. Without one, or while the buyer waits for an
-    authorization that nobody has used yet, the same facilitator is asked again with the same
-    payload: an authorization moves money once at most. But what it answers to a second asking
-    can only prove success: a refusal may be the first asking's doing. Raises `StaleMove`.
+    By the chain where there is a node. Without one, or if nobody has used the authorization yet
+    and the buyer waits for what it buys or had it on credit, the same facilitator is asked again
+    with the same payload: an authorization moves money once at most. But what it answers to a
+    second asking can only prove success: a refusal may be the first asking's doing. Raises
+    `StaleMove`.
     """
     node = node_for(payment.network)
     known = Unknown("not resolved yet", payment.tx_hash)
     outcome = (yield from _by_chain(payment, node, known)) if node is not None else known
     unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
-    if node is None or (unspent and buyer_waits):
+    if node is None or (unspent and (buyer_waits or payment.on_credit)):
         outcome = yield from _ask_again(payment)
     return (yield from _conclude(payment, outcome, then))
 

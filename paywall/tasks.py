@@ -13,6 +13,12 @@ def confirm_payments() -> dict[str, int]:
     return dict(engine.confirm_payments())
 
 
+@shared_task(name="paywall.settle", acks_late=True, ignore_result=True)
+def settle() -> dict[str, int]:
+    """Settle what was delivered on credit (policy `background`)."""
+    return dict(engine.settle())
+
+
 @shared_task(name="paywall.sweep", acks_late=True, ignore_result=True)
 def sweep() -> dict[str, int]:
     """Resolve payments that a crash or an unknown outcome left behind."""

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BELIEVED_FOR = 30
+"""Seconds for which a payer who had the money is taken to have it still."""
+
+MOST_KNOWN = 10_000
+_solvent: dict[tuple[str, str, str, int], float] = {}
+
 
 def check(sale: ForSale, credential: Credential, url: str) -> Steps[tuple[Offer, Authorization]]:
     """It was made for this URL and takes an offer of ours; its signature, window, amount and
@@ -46,6 +52,30 @@ def check(sale: ForSale, credential: Credential, url: str) -> Steps[tuple[Offer,
         raise refused
     yield from _ask_facilitator(offer, authorization, url)
     return offer, authorization
+
+
+def can_afford(offer: Offer, authorization: Authorization) -> Steps[bool]:
+    """Whether a payer seems to have the money, for those who may have content on credit.
+
+    True where nobody can be asked; False where the node does not answer. Kept for a while.
+    """
+    node = settlement.node_for(offer.network)
+    if node is None or not conf.get().balance_check:
+        return True
+    key = (offer.network, offer.asset, authorization.payer, offer.amount)
+    known = _solvent.get(key)
+    if known is not None and time.monotonic() < known:
+        return True
+    try:
+        if not (yield from schemes.named(offer.scheme).can_afford(authorization, offer, node)):
+            return False
+    except NodeError as error:
+        log.warning("Cannot look up a payer's balance: %s", error)
+        return False
+    if len(_solvent) >= MOST_KNOWN:
+        _solvent.clear()
+    _solvent[key] = time.monotonic() + BELIEVED_FOR
+    return True
 
 
 def _accepted_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:

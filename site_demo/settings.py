@@ -115,6 +115,10 @@ _rpc_url = env.str("PAYWALL_RPC_URL", default="")
 PAYWALL = {
     "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default="https://x402.org/facilitator"),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_url} if _rpc_url else {},
+    # Play money, and wide enough for a load test of the ticker.
+    "EXPOSURE_PER_PAYER": "1000",
+    "EXPOSURE_TOTAL": "10000",
+    "EXPOSURE_PER_MINUTE": 100_000,
 }
 
 # ------------------------------------------------------------------------ Everything else

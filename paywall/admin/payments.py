@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from paywall.models import AccessPass, Payment, PaymentEvent
+from paywall import conf
+from paywall.models import AccessPass, Exposure, Payment, PaymentEvent
+from paywall.vocabulary import money
 
 from .base import ReadOnly, short_address, transaction_link
 
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     InlineBase = admin.TabularInline[PaymentEvent, Payment]
     PaymentAdminBase = admin.ModelAdmin[Payment]
     PassAdminBase = admin.ModelAdmin[AccessPass]
+    ExposureAdminBase = admin.ModelAdmin[Exposure]
 else:
     InlineBase = admin.TabularInline
     PaymentAdminBase = admin.ModelAdmin
     PassAdminBase = admin.ModelAdmin
+    ExposureAdminBase = admin.ModelAdmin
 
 
 class EventInline(ReadOnly, InlineBase):
@@ -60,10 +64,19 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         "state",
         "error_code",
         "is_delivered",
+        "on_credit",
         "from_wallet",
         "transaction",
     ]
-    list_filter = [AttentionFilter, "state", "network", "protocol", "error_code", "resource"]
+    list_filter = [
+        AttentionFilter,
+        "state",
+        "on_credit",
+        "network",
+        "protocol",
+        "error_code",
+        "resource",
+    ]
     list_select_related = ["resource"]
     search_fields = ["=payer", "=tx_hash", "url", "identity", "resource__slug"]
     search_help_text = _("Wallet, transaction, URL or resource")
@@ -72,7 +85,10 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     inlines = [EventInline]
     # Not `payload`: whoever has a signed authorization can settle it.
     fieldsets = [
-        (None, {"fields": ["resource", "method", "url", "cost", "state", "delivered_at"]}),
+        (
+            None,
+            {"fields": ["resource", "method", "url", "cost", "state", "delivered_at", "on_credit"]},
+        ),
         (
             _("Payment"),
             {
@@ -124,3 +140,23 @@ class AccessPassAdmin(ReadOnly, PassAdminBase):
     list_filter = ["resource"]
     list_select_related = ["resource", "user"]
     fields = ["resource", "payment", "user", "created_at", "expires_at", "revoked_at"]
+
+
+@admin.register(Exposure)
+class ExposureAdmin(ReadOnly, ExposureAdminBase):
+    """What was delivered on credit and is not settled yet, beside the limits."""
+
+    list_display = ["scope", "amount", "limit"]
+    search_fields = ["scope"]
+    fields = ["scope", "amount", "limit"]
+    readonly_fields = ["amount", "limit"]
+
+    @admin.display(description=_("unsettled"), ordering="units")
+    def amount(self, exposure: Exposure) -> str:
+        return money(exposure.amount)
+
+    @admin.display(description=_("limit"))
+    def limit(self, exposure: Exposure) -> str:
+        limits = conf.get()
+        for_all = exposure.scope.startswith("all ")
+        return money(limits.exposure_total if for_all else limits.exposure_per_payer)

@@ -26,6 +26,7 @@ DOMAIN_TYPEHASH = keccak(
 TRANSFER_TOPIC = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 AUTHORIZATION_USED_TOPIC = "0x" + keccak(text="AuthorizationUsed(address,bytes32)").hex()
 AUTHORIZATION_CANCELED_TOPIC = "0x" + keccak(text="AuthorizationCanceled(address,bytes32)").hex()
+BALANCE_SELECTOR = "0x" + keccak(text="balanceOf(address)")[:4].hex()
 AUTHORIZATION_STATE_SELECTOR = "0x" + keccak(text="authorizationState(address,bytes32)")[:4].hex()
 
 PLAIN_SIGNATURE_BYTES = 65

@@ -11,6 +11,7 @@ from .eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
     AUTHORIZATION_USED_TOPIC,
+    BALANCE_SELECTOR,
     TRANSFER_TOPIC,
 )
 from .rpc import Block, Log, Node, NodeError, TransactionReceipt
@@ -117,6 +118,11 @@ def paid(receipt: TransactionReceipt, head: Block) -> Paid:
     """A transaction that paid, as deep as it is under the head."""
     depth = head.number - receipt.block_number + 1
     return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, depth)
+
+
+def balance(node: Node, token: str, owner: str) -> Steps[int]:
+    """What an address has of a token now. Raises `NodeError`."""
+    return (yield from node.number_call(token, BALANCE_SELECTOR + _topic(owner)[2:]))
 
 
 def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Block) -> Steps[bool]:

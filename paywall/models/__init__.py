@@ -2,8 +2,18 @@
 
 from .access import AccessPass
 from .accounts import Account
+from .exposure import Exposure
 from .payments import Payment, PaymentEvent
 from .receipts import Receipt
 from .resources import Price, Resource
 
-__all__ = ["AccessPass", "Account", "Payment", "PaymentEvent", "Price", "Receipt", "Resource"]
+__all__ = [
+    "AccessPass",
+    "Account",
+    "Exposure",
+    "Payment",
+    "PaymentEvent",
+    "Price",
+    "Receipt",
+    "Resource",
+]

@@ -88,6 +88,9 @@ class Payment(models.Model):
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.CLAIMED
     )
+    on_credit = models.BooleanField(
+        _("on credit"), default=False, help_text=_("Delivered before it was settled.")
+    )
     error_code = models.CharField(_("error"), max_length=100, blank=True)
     error_detail = models.TextField(_("error detail"), blank=True)
     tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
@@ -143,7 +146,9 @@ class Payment(models.Model):
                 name="paywall_payment_confirmed_has_block",
             ),
             models.CheckConstraint(
-                condition=models.Q(delivered_at__isnull=True) | models.Q(settled_at__isnull=False),
+                condition=models.Q(delivered_at__isnull=True)
+                | models.Q(settled_at__isnull=False)
+                | models.Q(on_credit=True),
                 name="paywall_payment_delivered_was_settled",
             ),
             models.CheckConstraint(

@@ -29,6 +29,7 @@ class Resource(models.Model):
 
         AFTER = "after", _("after the view: a view that fails costs the buyer nothing")
         BEFORE = "before", _("before the view: for work that is dear to produce")
+        BACKGROUND = "background", _("later, within limits: for cheap things and impatient buyers")
 
     class Access(models.TextChoices):
         """What one payment opens."""
@@ -46,7 +47,7 @@ class Resource(models.Model):
         _("mime type"), max_length=100, default="application/json", help_text=_("Of the content.")
     )
     policy = models.CharField(
-        _("settlement"), max_length=10, choices=Policy.choices, default=Policy.AFTER
+        _("settlement"), max_length=12, choices=Policy.choices, default=Policy.AFTER
     )
     access = models.CharField(
         _("access"), max_length=10, choices=Access.choices, default=Access.REQUEST
@@ -72,7 +73,7 @@ class Resource(models.Model):
         ordering = ["title"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(policy__in=["after", "before"]),
+                condition=models.Q(policy__in=["after", "before", "background"]),
                 name="paywall_resource_policy_known",
             ),
             models.CheckConstraint(

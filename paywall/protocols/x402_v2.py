@@ -70,5 +70,6 @@ def settle_response(outcome: Outcome, network: str) -> dict[str, Any]:
         transaction=outcome.transaction,
         network=network,
         amount=outcome.amount or None,
+        extra=dict(outcome.extra) or None,
     )
     return response.model_dump(by_alias=True, exclude_none=True)

@@ -56,6 +56,10 @@ class Scheme(Protocol):
         """
         ...
 
+    def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
+        """Whether the payer has the money now. Raises `NodeError`."""
+        ...
+
     def find(
         self,
         payload: Mapping[str, Any],

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from paywall.evm.evidence import balance
+
 from .eip3009 import Eip3009
 from .permit2 import Permit2
 
@@ -44,6 +46,9 @@ class ExactEvm:
 
     def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
         return _kind_of(authorization.payload).is_worth_asking(authorization, node)
+
+    def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
+        return (yield from balance(node, offer.asset, authorization.payer)) >= offer.amount
 
     def find(
         self,

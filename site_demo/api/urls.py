@@ -8,6 +8,7 @@ urlpatterns = [
     path("hello/", views.hello, name="hello"),
     path("forecast/", views.forecast, name="forecast"),
     path("report/", views.report, name="report"),
+    path("ticker/", views.ticker, name="ticker"),
     path("broken/", views.broken, name="broken"),
     path("jobs/", views.jobs, name="jobs"),
     path("jobs/<uuid:job_id>/", views.job, name="job"),

@@ -69,6 +69,20 @@ async def report(request: HttpRequest) -> JsonResponse:
 
 
 @payment_required(
+    "ticker",
+    price="0.001",
+    title="The ticker",
+    description="The price of bread by the second. Cheap: served first and settled later.",
+    policy="background",
+)
+@require_GET
+def ticker(request: HttpRequest) -> JsonResponse:
+    now = timezone.now()
+    pence = hashlib.sha256(f"{now:%H%M%S}".encode()).digest()[0]
+    return JsonResponse({"at": now.isoformat(), "loaf": f"{2 + pence / 1000:.3f}"})
+
+
+@payment_required(
     "broken",
     price="0.01",
     title="A broken thing",

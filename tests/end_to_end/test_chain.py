@@ -376,3 +376,54 @@ def test_a_contract_wallet_collects_after_an_unknown_outcome(
     paywall_settings(FACILITATOR_URL=facilitator_url)
     due_now()
     assert pay(shop, payload).status_code == 200
+
+
+# ------------------------------------------------------------------------------- On credit
+
+
+def test_the_ticker_is_served_first_and_settled_later(make_site, chain, rich):
+    from .test_clients import official_python, payments
+
+    site = make_site().start()
+    before = chain.balance(SELLER)
+    response = official_python("GET", f"{site.url}/api/ticker/", rich)
+    assert response.status_code == 200
+    assert outcome_of(response)["extra"] == {"settlement": "pending"}
+    assert chain.balance(SELLER) == before
+    assert site.manage("paywall_run", "--once").split("\n")[:2] == [
+        "settle: 1 settled",
+        "confirm: 1 confirmed",
+    ]
+    assert chain.balance(SELLER) - before == 1_000
+    assert payments(site)[0]["state"] == "confirmed"
+
+
+def test_what_was_had_on_credit_is_asked_for_again(
+    shop, item, chain, rich_buyer, facilitator, facilitator_url, paywall_settings
+):
+    """The chain has not seen it, and the buyer is gone with the content: the engine asks again."""
+    item.policy = "background"
+    item.save()
+    paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.settle = Answer(die=True)
+    assert pay(shop, rich_buyer.payload(shop.get("/item/"))).status_code == 200
+    due_now()
+    assert engine.settle() == {"settling": 1}
+    paywall_settings(FACILITATOR_URL=facilitator_url)
+    due_now()
+    assert engine.sweep() == {"settled": 1}
+    due_now()
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+def test_who_has_no_money_has_no_credit(shop, item, chain, rich_buyer):
+    """The balance is looked up; without one, the payment is settled in line, and refused."""
+    item.policy = "background"
+    item.save()
+    poor = Buyer()
+    assert pay(shop, poor.payload(shop.get("/item/"))).status_code == 402
+    assert pay(shop, rich_buyer.payload(shop.get("/item/"))).status_code == 200
+    assert list(Payment.objects.order_by("pk").values_list("on_credit", flat=True)) == [
+        False,
+        True,
+    ]

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from paywall import engine
-from paywall.schedule import CONFIRM_EVERY, SWEEP_EVERY
+from paywall.schedule import CONFIRM_EVERY, SETTLE_EVERY, SWEEP_EVERY
 
 log = logging.getLogger("paywall.run")
 
@@ -25,6 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
+            self._round("settle", engine.settle)
             self._round("sweep", engine.sweep)
             self._round("confirm", engine.confirm_payments)
             return
@@ -32,17 +33,23 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         self.stdout.write("Watching payments. Stop with Ctrl-C.")
-        swept = 0.0
+        rounds = [
+            ("settle", engine.settle, SETTLE_EVERY),
+            ("sweep", engine.sweep, SWEEP_EVERY),
+            ("confirm", engine.confirm_payments, CONFIRM_EVERY),
+        ]
+        due = {name: 0.0 for name, _, _ in rounds}
         while not stop.is_set():
             close_old_connections()
-            try:
-                if time.monotonic() - swept >= SWEEP_EVERY or not swept:
-                    self._round("sweep", engine.sweep)
-                    swept = time.monotonic()
-                self._round("confirm", engine.confirm_payments)
-            except DatabaseError:
-                log.exception("The database is not there; trying again")
-            stop.wait(CONFIRM_EVERY)
+            for name, work, every in rounds:
+                if time.monotonic() < due[name]:
+                    continue
+                try:
+                    self._round(name, work)
+                except DatabaseError:
+                    log.exception("The database is not there; trying again")
+                due[name] = time.monotonic() + every
+            stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
     def _round(self, name: str, work: Any) -> None:
         counts = work()

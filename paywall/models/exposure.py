@@ -1,0 +1,38 @@
+"""How much is delivered and not settled yet."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+UNITS = 10**8
+"""Exposure is counted in these parts of a currency's unit, so that it is whole numbers."""
+
+
+class Exposure(models.Model):
+    """What is owed to the site by one payer, or by all, for what was delivered on credit."""
+
+    scope = models.CharField(
+        _("of whom"), max_length=120, unique=True, help_text=_("A wallet, or all; and a currency.")
+    )
+    units = models.BigIntegerField(_("units"), default=0, help_text=_("1 is 0.00000001."))
+
+    class Meta:
+        verbose_name = _("exposure")
+        verbose_name_plural = _("exposures")
+        ordering = ["-units"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(units__gte=0), name="paywall_exposure_not_negative"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope}: {self.amount}"
+
+    @property
+    def amount(self) -> Decimal:
+        """In units of the currency."""
+        return Decimal(self.units) / UNITS

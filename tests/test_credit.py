@@ -1,0 +1,274 @@
+"""Policy `background`: content first, within limits, and the money soon after."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from paywall import engine, ledger
+from paywall.models import AccessPass, Exposure, Payment, Receipt
+from paywall.models.payments import State
+from paywall.testing import Buyer, outcome_of
+from tests.doubles import TX, Answer, failure, success
+from tests.shop.views import CALLS
+from tests.test_gate import Caller, Died, _dies, code, let_lapse
+from tests.test_ledger import BLOCK
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(params=["sync", "async"])
+def get(request):
+    return Caller(request.param)
+
+
+@pytest.fixture
+def cheap(make_resource):
+    return make_resource(policy="background", price="0.30")
+
+
+def owed() -> dict[str, Decimal]:
+    """Exposure that is not zero: of the payer, and of all."""
+    rows = Exposure.objects.exclude(units=0)
+    return {"all" if row.scope == "all USD" else "payer": row.amount for row in rows}
+
+
+def buys(get: Any, buyer: Buyer, path: str = "/item/") -> Any:
+    return get(path, headers=buyer.pays(get(path)))
+
+
+def on_credit() -> list[bool]:
+    return list(Payment.objects.order_by("pk").values_list("on_credit", flat=True))
+
+
+def test_it_is_served_at_once_and_says_that_it_is_pending(get, cheap, buyer, facilitator):
+    paying = buyer.pays(get())
+    response = get(headers=paying)
+    assert response.status_code == 200
+    assert response.json()["sold"] == "item"
+    assert facilitator.requests == []
+    payment = Payment.objects.get()
+    assert (payment.state, payment.on_credit) == (State.CLAIMED, True)
+    assert payment.delivered_at is not None
+    outcome = outcome_of(response)
+    assert (outcome["success"], outcome["transaction"]) == (True, "")
+    assert outcome["extra"] == {"settlement": "pending"}
+    assert owed() == {"payer": Decimal("0.3"), "all": Decimal("0.3")}
+    receipt = response.headers["Link"].split(">")[0][1:]
+    assert Client().get(receipt).json()["payment"]["state"] == "claimed"
+    assert code(get(headers=paying)) == "payment_already_used"
+
+    let_lapse()
+    assert engine.settle() == {"settled": 1}
+
+    payment.refresh_from_db()
+    assert (payment.state, payment.tx_hash) == (State.SETTLED, TX)
+    assert owed() == {}
+    assert Client().get(receipt).json()["payment"]["state"] == "settled"
+    assert Receipt.objects.count() == 1
+    assert code(get(headers=paying)) == "payment_already_used"
+    assert CALLS["item"] == 1
+    assert len(facilitator.asked("/settle")) == 1
+    assert engine.settle() == {}
+
+
+def test_beyond_a_payers_limit_it_is_settled_in_line(get, cheap, buyer, facilitator):
+    for _ in range(4):
+        assert buys(get, buyer).status_code == 200
+    assert on_credit() == [True, True, True, False]  # 1.00 at 0.30 each
+    assert Payment.objects.get(on_credit=False).state == State.SETTLED
+    assert owed()["payer"] == Decimal("0.9")
+    let_lapse()
+    engine.settle()
+    buys(get, buyer)
+    assert on_credit()[-1] is True
+
+
+def test_beyond_the_limit_of_all_it_is_settled_in_line(get, cheap, facilitator, paywall_settings):
+    paywall_settings(EXPOSURE_TOTAL="0.60")
+    for _ in range(3):
+        assert buys(get, Buyer()).status_code == 200
+    assert on_credit() == [True, True, False]
+    assert owed()["all"] == Decimal("0.6")
+
+
+def test_so_many_a_minute(get, cheap, buyer, facilitator, paywall_settings):
+    paywall_settings(EXPOSURE_PER_MINUTE=1)
+    buys(get, buyer)
+    let_lapse()
+    engine.settle()
+    buys(get, buyer)
+    assert on_credit() == [True, False]
+
+
+def test_a_limit_of_nothing_is_no_credit(get, cheap, buyer, facilitator, paywall_settings):
+    paywall_settings(EXPOSURE_PER_PAYER="0")
+    assert buys(get, buyer).status_code == 200
+    assert on_credit() == [False]
+
+
+def test_who_did_not_pay_settles_in_line_until_one_is_confirmed(get, cheap, buyer, facilitator):
+    facilitator.settle = failure("insufficient_funds")
+    buys(get, buyer)
+    let_lapse()
+    assert engine.settle() == {"failed": 1}
+    assert owed() == {}
+    assert buys(get, buyer).status_code == 402  # in line, and refused
+    facilitator.settle = success()
+    assert buys(get, buyer).status_code == 200
+    assert on_credit() == [True, False, False]
+    ledger.confirmed(Payment.objects.latest("pk"), BLOCK)
+    buys(get, buyer)
+    assert on_credit()[-1] is True
+    buys(get, Buyer())
+    assert on_credit()[-1] is True
+
+
+def test_what_was_given_and_not_paid_is_an_error_in_the_log(get, cheap, buyer, facilitator, caplog):
+    facilitator.settle = failure("insufficient_funds")
+    buys(get, buyer)
+    let_lapse()
+    engine.settle()
+    (record,) = [r for r in caplog.records if "failed" in r.getMessage()]
+    assert record.levelname == "ERROR"
+
+
+def test_a_pass_that_was_not_paid_closes(make_resource, buyer, facilitator):
+    make_resource(policy="background", access="forever")
+    client = Client()
+    client.get("/item/", headers=buyer.pays(client.get("/item/")))
+    assert client.get("/item/").status_code == 200
+    facilitator.settle = failure("insufficient_funds")
+    let_lapse()
+    engine.settle()
+    assert AccessPass.objects.get().revoked_at is not None
+    assert client.get("/item/").status_code == 402
+
+
+def test_a_view_that_fails_costs_nobody_anything(get, cheap, buyer, facilitator):
+    get("/failing/", headers=buyer.pays(get("/failing/")))
+    assert Payment.objects.get().state == State.FAILED
+    assert owed() == {}
+    buys(get, buyer)
+    assert on_credit() == [True, True]
+
+
+def test_an_unknown_outcome_stays_owed_until_it_is_known(get, cheap, buyer, facilitator):
+    facilitator.settle = [Answer(die=True), success()]
+    buys(get, buyer)
+    let_lapse()
+    assert engine.settle() == {"settling": 1}
+    assert owed()["all"] == Decimal("0.3")
+    let_lapse()
+    assert engine.sweep() == {"settled": 1}
+    assert owed() == {}
+
+
+@pytest.mark.parametrize("trouble", [Answer(401, {}), None])
+def test_our_own_trouble_does_not_let_the_payment_go(
+    get, cheap, buyer, facilitator, paywall_settings, trouble
+):
+    """The content is out, so the facilitator is asked until it settles."""
+    buys(get, buyer)
+    url = facilitator.url
+    if trouble is None:
+        paywall_settings(FACILITATOR_URL="")
+    else:
+        facilitator.settle = trouble
+    let_lapse()
+    engine.settle()
+    assert Payment.objects.get().state in (State.CLAIMED, State.SETTLING)
+    assert owed()["all"] == Decimal("0.3")
+    paywall_settings(FACILITATOR_URL=url)
+    facilitator.settle = success()
+    let_lapse()
+    engine.settle()
+    engine.sweep()
+    assert Payment.objects.get().state == State.SETTLED
+    assert owed() == {}
+
+
+def test_a_request_that_broke_off_is_taken_over_on_the_same_credit(
+    get, cheap, buyer, facilitator, monkeypatch
+):
+    from paywall import gate
+
+    paying = buyer.pays(get())
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "_deliver", _dies)
+        with pytest.raises(Died):
+            get(headers=paying)
+    assert engine.settle() == {}  # it was not delivered: not to be charged
+    let_lapse()
+    assert get(headers=paying).status_code == 200
+    assert owed()["all"] == Decimal("0.3")
+
+
+def test_a_request_that_broke_off_and_did_not_come_back_owes_nothing(
+    get, cheap, buyer, facilitator, monkeypatch
+):
+    from paywall import gate
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "_deliver", _dies)
+        with pytest.raises(Died):
+            buys(get, buyer)
+    let_lapse()
+    assert engine.settle() == {}
+    assert engine.sweep() == {"failed": 1}
+    assert owed() == {}
+    assert facilitator.requests == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_crowd_gets_past_the_limits(cheap, facilitator, paywall_settings):
+    """Twenty at once, five on credit: the sum is kept by the database, not by luck."""
+    paywall_settings(EXPOSURE_TOTAL="1.50", EXPOSURE_PER_PAYER="1.50")
+    buyer = Buyer()
+    challenge = Client().get("/item/")
+    headers = [buyer.pays(challenge) for _ in range(20)]
+
+    def buy(header: dict[str, str]) -> int:
+        try:
+            return int(Client().get("/item/", headers=header).status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(buy, headers))
+    assert statuses == [200] * 20
+    assert Payment.objects.filter(on_credit=True).count() == 5
+    assert len(facilitator.asked("/settle")) == 15
+    assert owed()["all"] == Decimal("1.5")
+    Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
+    assert engine.settle() == {"settled": 5}
+    assert owed() == {}
+
+
+def test_the_limits_are_settings(paywall_settings):
+    from django.core.exceptions import ImproperlyConfigured
+
+    from paywall import conf
+
+    assert conf.read({"EXPOSURE_TOTAL": "2.50"}).exposure_total == Decimal("2.50")
+    for nonsense in ("much", 1.5, -1, None, "NaN"):
+        with pytest.raises(ImproperlyConfigured, match=r"EXPOSURE_TOTAL.* an amount"):
+            conf.read({"EXPOSURE_TOTAL": nonsense})
+    with pytest.raises(ImproperlyConfigured, match=r"BALANCE_CHECK.* True or False"):
+        conf.read({"BALANCE_CHECK": "yes"})
+
+
+def test_the_owner_sees_what_is_owed(get, cheap, buyer, facilitator, admin_client):
+    buys(get, buyer)
+    page = admin_client.get("/admin/paywall/exposure/").content.decode()
+    assert "all USD" in page
+    assert "0.30" in page
+    assert "100.00" in page
+    assert json.loads(get("/item/").content)["code"] == "payment_required"
