@@ -7,6 +7,7 @@ doing a round twice does no harm.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,21 +28,13 @@ log = logging.getLogger(__name__)
 ROUND = 200
 """Payments that one round looks at, those that waited longest first."""
 
-
-def confirm_payments() -> Counter[str]:
-    """Look for settled payments on the chain; `confirmed` or `lost` where that is final.
-
-    Returns how many came to which state, or are still "waiting". Networks without an RPC URL
-    are left alone.
-    """
-    networks = [network for network, url in conf.get().rpc_urls.items() if url]
-    return _round(_due(State.SETTLED).filter(network__in=networks), _confirm, "waiting")
+ROUND_SECONDS = 60
+"""After which a round takes up no more: with a slow node, each payment may take a while."""
 
 
 def settle() -> Counter[str]:
     """Settle what was delivered on credit. Returns how many came to which state."""
-    on_credit = _due(State.CLAIMED).filter(on_credit=True, delivered_at__isnull=False)
-    return _round(on_credit, _settle, "waiting")
+    return _round(_to_settle(), _settle, "waiting")
 
 
 def sweep() -> Counter[str]:
@@ -49,8 +42,35 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
+    return _round(_to_sweep(), _resolve, "unknown")
+
+
+def confirm_payments() -> Counter[str]:
+    """Look for settled payments on the chain; `confirmed` or `lost` where that is final.
+
+    Returns how many came to which state, or are still "waiting". Networks without an RPC URL
+    are left alone.
+    """
+    return _round(_to_confirm(), _confirm, "waiting")
+
+
+def undone() -> PaymentQuerySet:
+    """All that the rounds would take up now."""
+    return _to_settle() | _to_sweep() | _to_confirm()
+
+
+def _to_settle() -> PaymentQuerySet:
+    return _due(State.CLAIMED).filter(on_credit=True, delivered_at__isnull=False)
+
+
+def _to_sweep() -> PaymentQuerySet:
     left_behind = Q(state=State.SETTLING) | Q(state=State.CLAIMED, delivered_at__isnull=True)
-    return _round(_due(State.CLAIMED, State.SETTLING).filter(left_behind), _resolve, "unknown")
+    return _due(State.CLAIMED, State.SETTLING).filter(left_behind)
+
+
+def _to_confirm() -> PaymentQuerySet:
+    networks = [network for network, url in conf.get().rpc_urls.items() if url]
+    return _due(State.SETTLED).filter(network__in=networks)
 
 
 def _settle(payment: Payment) -> None:
@@ -74,7 +94,10 @@ def _resolve(payment: Payment) -> None:
 def _round(due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str) -> Counter[str]:
     """Take up what is due, one by one; one payment's trouble is not the next one's."""
     counts: Counter[str] = Counter()
+    deadline = time.monotonic() + ROUND_SECONDS
     for found in due.order_by("due_at")[:ROUND]:
+        if time.monotonic() > deadline:
+            break
         try:
             payment = ledger.take_up(found, settlement.settle_hold())
             if payment is None:

@@ -11,4 +11,5 @@ app_name = "paywall"
 
 urlpatterns = [
     path("receipts/<str:public_id>/", views.receipt, name="receipt"),
+    path("health/", views.health, name="health"),
 ]

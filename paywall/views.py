@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.http import Http404, JsonResponse
 from django.views.decorators.http import require_safe
 
-from paywall import receipts
+from paywall import receipts, status
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -24,4 +24,15 @@ def receipt(request: HttpRequest, public_id: str) -> JsonResponse:
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex"
+    return response
+
+
+@require_safe
+def health(request: HttpRequest) -> JsonResponse:
+    """200 while the engine is keeping up, 503 when it is not: for a monitor. Says no more."""
+    keeping_up = status.is_keeping_up()
+    response = JsonResponse(
+        {"status": "ok" if keeping_up else "behind"}, status=200 if keeping_up else 503
+    )
+    response.headers["Cache-Control"] = "no-store"
     return response

@@ -147,6 +147,16 @@ def test_a_payment_that_breaks_the_engine_does_not_stop_the_round(item, monkeypa
     assert f"payment={first.pk}" in caplog.text
 
 
+def test_a_round_ends_in_time(item, monkeypatch):
+    for number in range(3):
+        claim(item, str(number))
+    due_now()
+    monkeypatch.setattr(engine, "ROUND_SECONDS", -1)
+    assert engine.sweep() == {}
+    monkeypatch.setattr(engine, "ROUND_SECONDS", 60)
+    assert engine.sweep() == {"failed": 3}
+
+
 def test_the_tasks_are_the_rounds(item):
     claim(item)
     due_now()

@@ -1,0 +1,78 @@
+"""How the engine is doing, for people, monitors and the health check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
+
+from paywall import database, engine
+from paywall.models import Exposure, Payment
+from paywall.models.payments import State
+
+BEHIND_AFTER = timedelta(seconds=60)
+"""How long work may lie undone before the engine counts as behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A look at the ledger."""
+
+    payments: dict[str, int]
+    """How many are in which state."""
+    waiting: int
+    """How many the engine shall look at now."""
+    longest_wait: timedelta
+    """How long the first of them has been waiting."""
+    owed: int
+    """Settled, and not collected by their buyers."""
+    needing_attention: int
+    """Those that only a person can resolve."""
+    exposure: dict[str, Decimal]
+    """Delivered and not settled, in each currency."""
+
+    @property
+    def is_keeping_up(self) -> bool:
+        return self.longest_wait <= BEHIND_AFTER
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "keepingUp": self.is_keeping_up,
+            "payments": self.payments,
+            "waiting": self.waiting,
+            "longestWaitSeconds": round(self.longest_wait.total_seconds()),
+            "owed": self.owed,
+            "needingAttention": self.needing_attention,
+            "exposure": {currency: str(amount) for currency, amount in self.exposure.items()},
+        }
+
+
+def take() -> Status:
+    """Query the database for it."""
+    payments = Payment.objects.using(database.alias())
+    counted = payments.order_by().values_list("state").annotate(Count("pk"))
+    undone = engine.undone()
+    first = undone.order_by("due_at").values_list("due_at", flat=True).first()
+    exposures = Exposure.objects.using(database.alias()).filter(
+        scope__startswith="all ", units__gt=0
+    )
+    return Status(
+        payments={state: dict(counted).get(state, 0) for state in State.values},
+        waiting=undone.count(),
+        longest_wait=max(timezone.now() - first, timedelta()) if first else timedelta(),
+        owed=payments.filter(
+            state__in=[State.SETTLED, State.CONFIRMED], delivered_at__isnull=True
+        ).count(),
+        needing_attention=payments.needing_attention().count(),
+        exposure={row.scope.removeprefix("all "): row.amount for row in exposures},
+    )
+
+
+def is_keeping_up() -> bool:
+    """The health check's question, in one cheap query."""
+    overdue = timezone.now() - BEHIND_AFTER
+    return not engine.undone().filter(due_at__lt=overdue, held_until__lt=overdue).exists()
