@@ -22,6 +22,7 @@ from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
 from paywall.models.payments import State
 from paywall.steps import query
 from paywall.vocabulary import (
+    Clue,
     Finding,
     Paid,
     Rejected,
@@ -215,16 +216,8 @@ def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]
 
 def _look(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
     offer = payment.taken_offer
-    return (
-        yield from schemes.named(offer.scheme).find(
-            payment.payload,
-            offer,
-            node,
-            since=payment.created_at,
-            confirmations=confirmations,
-            transaction=payment.tx_hash,
-        )
-    )
+    clue = Clue(payment.created_at, confirmations, payment.tx_hash)
+    return (yield from schemes.named(offer.scheme).find(payment.payload, offer, node, clue))
 
 
 def _why_it_reverted(

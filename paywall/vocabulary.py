@@ -137,6 +137,18 @@ Settlement = Settled | Rejected | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Clue:
+    """What is known when the chain is asked about an authorization."""
+
+    since: datetime
+    """When we first saw it."""
+    confirmations: int
+    """Blocks after which the answer stands."""
+    transaction: str = ""
+    """Where the facilitator says that it happened, if it said so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Paid:
     """The token moved the money, in this transaction."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from paywall.evm import eip3009
+from paywall.exceptions import Code, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from paywall.evm.rpc import Node
     from paywall.steps import Steps
-    from paywall.vocabulary import Authorization, Credential, Finding, Offer
+    from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
 
 
 class Scheme(Protocol):
@@ -61,17 +63,31 @@ class Scheme(Protocol):
         ...
 
     def find(
-        self,
-        payload: Mapping[str, Any],
-        offer: Offer,
-        node: Node,
-        *,
-        since: datetime,
-        confirmations: int,
-        transaction: str,
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
     ) -> Steps[Finding]:
         """What the chain shows of an authorization, by its canonical payload."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a payer agreed to, whatever the kind of authorization."""
+
+    to: str
+    value: int
+    valid_after: int
+    valid_before: int
+
+    def check(self, offer: Offer, now: float, tolerance: float) -> None:
+        """Raise `Refused` unless they are the offer's, and of this moment."""
+        if self.to != offer.pay_to:
+            raise Refused(Code.WRONG_RECIPIENT)
+        if self.value != offer.amount:
+            raise Refused(Code.WRONG_AMOUNT)
+        if self.valid_after > now + tolerance:
+            raise Refused(Code.NOT_YET_VALID)
+        if self.valid_before <= now - tolerance:
+            raise Refused(Code.EXPIRED)
 
 
 def could_be_contract(authorization: Authorization, node: Node | None) -> Steps[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from paywall.evm import eip3009, evidence, networks
@@ -10,14 +10,14 @@ from paywall.evm.eip3009 import TransferAuthorization
 from paywall.exceptions import Code, Refused
 from paywall.vocabulary import Authorization, Finding, Offer
 
-from .base import could_be_contract, moment
+from .base import Terms, could_be_contract, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.evm.rpc import Node
     from paywall.steps import Steps
-    from paywall.vocabulary import Credential
+    from paywall.vocabulary import Clue, Credential
 
 _EARLIEST_USE = timedelta(minutes=15)
 """How long before our claim an authorization may have been used: clocks differ."""
@@ -51,14 +51,13 @@ class Eip3009:
         self, credential: Credential, offer: Offer, now: float, tolerance: float
     ) -> Authorization:
         authorization, signature = _read(credential.payload)
-        if authorization.to != offer.pay_to:
-            raise Refused(Code.WRONG_RECIPIENT)
-        if authorization.value != offer.amount:
-            raise Refused(Code.WRONG_AMOUNT)
-        if authorization.valid_after > now + tolerance:
-            raise Refused(Code.NOT_YET_VALID)
-        if authorization.valid_before <= now - tolerance:
-            raise Refused(Code.EXPIRED)
+        terms = Terms(
+            authorization.to,
+            authorization.value,
+            authorization.valid_after,
+            authorization.valid_before,
+        )
+        terms.check(offer, now, tolerance)
         return Authorization(
             identity=_identity(offer.network, offer.asset, authorization),
             payer=authorization.payer,
@@ -76,21 +75,14 @@ class Eip3009:
         return (yield from could_be_contract(authorization, node))
 
     def find(
-        self,
-        payload: Mapping[str, Any],
-        offer: Offer,
-        node: Node,
-        *,
-        since: datetime,
-        confirmations: int,
-        transaction: str,
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
     ) -> Steps[Finding]:
         question = evidence.Question(
             token=offer.asset,
             authorization=_read(payload)[0],
-            since=int((since - _EARLIEST_USE).timestamp()),
-            confirmations=confirmations,
-            transaction=transaction,
+            since=int((clue.since - _EARLIEST_USE).timestamp()),
+            confirmations=clue.confirmations,
+            transaction=clue.transaction,
         )
         chain_id = networks.chain_id(offer.network)
         return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from paywall.evm.evidence import balance
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from paywall.evm.rpc import Node
     from paywall.steps import Steps
-    from paywall.vocabulary import Authorization, Credential, Finding, Offer
+    from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
 
 _EIP3009, _PERMIT2 = Eip3009(), Permit2()
 
@@ -51,23 +50,9 @@ class ExactEvm:
         return (yield from balance(node, offer.asset, authorization.payer)) >= offer.amount
 
     def find(
-        self,
-        payload: Mapping[str, Any],
-        offer: Offer,
-        node: Node,
-        *,
-        since: datetime,
-        confirmations: int,
-        transaction: str,
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
     ) -> Steps[Finding]:
-        return _kind_of(payload).find(
-            payload,
-            offer,
-            node,
-            since=since,
-            confirmations=confirmations,
-            transaction=transaction,
-        )
+        return _kind_of(payload).find(payload, offer, node, clue)
 
 
 def _kind_of(payload: Mapping[str, Any]) -> Eip3009 | Permit2:

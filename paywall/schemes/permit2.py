@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from paywall.evm import eip3009, evidence, networks, permit2
@@ -10,14 +9,14 @@ from paywall.evm.permit2 import PermitTransfer
 from paywall.exceptions import Code, Refused
 from paywall.vocabulary import Authorization, Finding, Offer
 
-from .base import could_be_contract, moment
+from .base import Terms, could_be_contract, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.evm.rpc import Node
     from paywall.steps import Steps
-    from paywall.vocabulary import Credential
+    from paywall.vocabulary import Clue, Credential
 
 
 class Permit2:
@@ -39,14 +38,8 @@ class Permit2:
             raise Refused(Code.NO_MATCHING_OFFER, "The spender is not x402's Permit2 proxy.")
         if permit.token != offer.asset:
             raise Refused(Code.NO_MATCHING_OFFER, "The payment is in another token.")
-        if permit.to != offer.pay_to:
-            raise Refused(Code.WRONG_RECIPIENT)
-        if permit.value != offer.amount:
-            raise Refused(Code.WRONG_AMOUNT)
-        if permit.valid_after > now + tolerance:
-            raise Refused(Code.NOT_YET_VALID)
-        if permit.deadline <= now - tolerance:
-            raise Refused(Code.EXPIRED)
+        terms = Terms(permit.to, permit.value, permit.valid_after, permit.deadline)
+        terms.check(offer, now, tolerance)
         return Authorization(
             identity=_identity(offer.network, permit),
             payer=permit.payer,
@@ -68,16 +61,9 @@ class Permit2:
         return (yield from could_be_contract(authorization, node))
 
     def find(
-        self,
-        payload: Mapping[str, Any],
-        offer: Offer,
-        node: Node,
-        *,
-        since: datetime,
-        confirmations: int,
-        transaction: str,
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
     ) -> Steps[Finding]:
-        question = permit2.Question(_read(payload)[0], confirmations, transaction)
+        question = permit2.Question(_read(payload)[0], clue.confirmations, clue.transaction)
         chain_id = networks.chain_id(offer.network)
         return (yield from evidence.on_chain(node, chain_id, permit2.look(node, question)))
 
