@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
+from django.utils import timezone
 
 from paywall import conf, database, ledger, settlement
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove
@@ -54,6 +55,16 @@ def confirm_payments() -> Counter[str]:
     return _round(_to_confirm(), _confirm, "waiting")
 
 
+def look_at(keys: Iterable[int]) -> Counter[str]:
+    """Look at some payments now, whenever they are due: the owner asks. None that is held."""
+    chosen = Payment.objects.using(database.alias()).filter(
+        pk__in=keys,
+        state__in=[State.CLAIMED, State.SETTLING, State.SETTLED],
+        held_until__lte=timezone.now(),
+    )
+    return _round(chosen, _by_state, "unchanged")
+
+
 def undone() -> PaymentQuerySet:
     """All that the rounds would take up now."""
     return _to_settle() | _to_sweep() | _to_confirm()
@@ -71,6 +82,15 @@ def _to_sweep() -> PaymentQuerySet:
 def _to_confirm() -> PaymentQuerySet:
     networks = [network for network, url in conf.get().rpc_urls.items() if url]
     return _due(State.SETTLED).filter(network__in=networks)
+
+
+def _by_state(payment: Payment) -> None:
+    if payment.state == State.SETTLED:
+        _confirm(payment)
+    elif payment.state == State.CLAIMED and payment.delivered_at is not None:
+        _settle(payment)
+    else:
+        _resolve(payment)
 
 
 def _settle(payment: Payment) -> None:

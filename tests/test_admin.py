@@ -15,6 +15,7 @@ from paywall.evm.tokens import TOKENS
 from paywall.models import Account, Payment, Price, Receipt, Resource
 from paywall.models.payments import State
 from tests.conftest import PAY_TO
+from tests.doubles import Answer
 from tests.test_ledger import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
@@ -218,6 +219,25 @@ def test_the_owner_finds_what_needs_a_look(owner, item):
     assert listed("attention=needed") == {lost.pk}
     assert listed("attention=owed") == {owed.pk}
     assert listed(f"state__exact={State.CLAIMED}") == {fine.pk}
+
+
+def test_the_owner_may_have_payments_looked_at(owner, item, facilitator):
+    payment, _ = claim(item)
+    ledger.settling(payment, 1)
+    final, _ = claim(item, "final")
+    ledger.failed(final, "some_code")
+    facilitator.settle = Answer(
+        body={"success": True, "transaction": BLOCK.transaction, "network": "eip155:84532"}
+    )
+    data = {"action": "look_again", "_selected_action": [payment.pk, final.pk]}
+    ledger.let_go(payment, due_in=3600)
+    response = owner.post("/admin/paywall/payment/", data, follow=True)
+    assert "1 settled" in response.content.decode()
+    payment.refresh_from_db()
+    assert payment.state == State.SETTLED
+    response = owner.post("/admin/paywall/payment/", data, follow=True)
+    assert "1 unchanged" in response.content.decode()
+    assert len(facilitator.asked("/settle")) == 1
 
 
 def test_receipts_are_read_only_and_found(owner, item):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf
+from paywall import conf, engine
 from paywall.models import AccessPass, Exposure, Payment, PaymentEvent
 from paywall.vocabulary import money
 
@@ -27,6 +28,10 @@ else:
     PaymentAdminBase = admin.ModelAdmin
     PassAdminBase = admin.ModelAdmin
     ExposureAdminBase = admin.ModelAdmin
+
+
+LOOK_AT_ONCE = 20
+"""Payments that one click asks about: each may take a call or two."""
 
 
 class EventInline(ReadOnly, InlineBase):
@@ -116,6 +121,14 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         ),
     ]
     readonly_fields = ["transaction", "cost"]
+    actions = ["look_again"]
+
+    @admin.action(description=_("Look again now: ask the chain or the facilitator"))
+    def look_again(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
+        """What the engine would do when they are due, for a few that somebody asks about."""
+        counts = engine.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])
+        told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+        self.message_user(request, told or gettext("Nothing to find out about these."))
 
     @admin.display(description=_("transaction"))
     def transaction(self, payment: Payment) -> str | SafeString:
