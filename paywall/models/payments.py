@@ -42,7 +42,9 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         """Those that the paywall cannot resolve by itself: the owner must look."""
         long_expired = timezone.now() - timedelta(minutes=10)
         return self.filter(
-            models.Q(state=State.LOST) | models.Q(state=State.SETTLING, expires_at__lt=long_expired)
+            models.Q(state=State.LOST)
+            | models.Q(state=State.FAILED, delivered_at__isnull=False)
+            | models.Q(state=State.SETTLING, expires_at__lt=long_expired)
         )
 
 

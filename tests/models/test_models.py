@@ -267,5 +267,8 @@ def test_the_owner_is_shown_what_only_a_person_can_resolve(item, account):
     make_payment(
         item, account, "lost", state=State.LOST, error_code="x", closed_at=now, tx_hash="0x1"
     )
+    closed = {"state": State.FAILED, "error_code": "x", "closed_at": now}
+    make_payment(item, account, "given", on_credit=True, delivered_at=now, **closed)
+    make_payment(item, account, "refused", **closed)
     identities = Payment.objects.needing_attention().values_list("identity", flat=True)
-    assert set(identities) == {"stuck", "lost"}
+    assert set(identities) == {"stuck", "lost", "given"}
