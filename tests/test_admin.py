@@ -16,7 +16,7 @@ from paywall.models import Account, Payment, Price, Receipt, Resource
 from paywall.models.payments import State
 from tests.conftest import PAY_TO
 from tests.doubles import Answer
-from tests.test_ledger import BLOCK, claim
+from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
 

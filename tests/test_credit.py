@@ -17,9 +17,8 @@ from paywall.models import AccessPass, Exposure, Payment, Receipt
 from paywall.models.payments import State
 from paywall.testing import Buyer, outcome_of
 from tests.doubles import TX, Answer, failure, success
+from tests.helpers import BLOCK, Caller, Died, code, dies, let_lapse
 from tests.shop.views import CALLS
-from tests.test_gate import Caller, Died, _dies, code, let_lapse
-from tests.test_ledger import BLOCK
 
 pytestmark = pytest.mark.django_db
 
@@ -202,7 +201,7 @@ def test_a_request_that_broke_off_is_taken_over_on_the_same_credit(
 
     paying = buyer.pays(get())
     with monkeypatch.context() as patch:
-        patch.setattr(gate, "_deliver", _dies)
+        patch.setattr(gate, "_deliver", dies)
         with pytest.raises(Died):
             get(headers=paying)
     assert engine.settle() == {}  # it was not delivered: not to be charged
@@ -217,7 +216,7 @@ def test_a_request_that_broke_off_and_did_not_come_back_owes_nothing(
     from paywall import gate
 
     with monkeypatch.context() as patch:
-        patch.setattr(gate, "_deliver", _dies)
+        patch.setattr(gate, "_deliver", dies)
         with pytest.raises(Died):
             buys(get, buyer)
     let_lapse()

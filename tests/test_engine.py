@@ -13,13 +13,9 @@ from paywall import engine, ledger, settlement, tasks
 from paywall.models import Payment
 from paywall.models.payments import State
 from tests.doubles import TX, Answer, failure, success
-from tests.test_ledger import claim
+from tests.helpers import claim, let_lapse
 
 pytestmark = pytest.mark.django_db
-
-
-def due_now() -> None:
-    Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
 
 
 @pytest.fixture
@@ -27,14 +23,14 @@ def unknown(item, buyer, facilitator):
     """A payment whose settle call was not answered."""
     facilitator.settle = Answer(die=True)
     Client().get("/item/", headers=buyer.pays(Client().get("/item/")))
-    due_now()
+    let_lapse()
     return Payment.objects.get()
 
 
 def test_a_claim_that_was_left_behind_is_closed(item):
     payment, _ = claim(item)
     assert engine.sweep() == {}  # it is held
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"failed": 1}
     payment.refresh_from_db()
     assert (payment.state, payment.error_code) == (State.FAILED, "abandoned")
@@ -63,7 +59,7 @@ def test_an_unknown_outcome_never_becomes_failed_by_the_clock(unknown, facilitat
     facilitator.settle = answer
     Payment.objects.update(expires_at=timezone.now() - timedelta(days=30))
     for _ in range(5):
-        due_now()
+        let_lapse()
         assert engine.sweep() == {"unknown": 1}
     payment = Payment.objects.get()
     assert payment.state == State.SETTLING
@@ -99,7 +95,7 @@ def test_two_workers_do_not_do_the_same(unknown, facilitator):
 def test_networks_without_a_node_are_left_alone(unknown, facilitator):
     facilitator.settle = success()
     engine.sweep()
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {}
     assert Payment.objects.get().state == State.SETTLED
 
@@ -107,7 +103,7 @@ def test_networks_without_a_node_are_left_alone(unknown, facilitator):
 def test_a_node_that_is_down_decides_nothing(unknown, facilitator, paywall_settings):
     facilitator.settle = success()
     engine.sweep()
-    due_now()
+    let_lapse()
     paywall_settings(RPC_URLS={"eip155:84532": "http://127.0.0.1:1"})
     assert engine.confirm_payments() == {"waiting": 1}
     assert Payment.objects.get().state == State.SETTLED
@@ -118,7 +114,7 @@ def test_one_payment_that_cannot_be_written_does_not_stop_the_round(item, monkey
 
     first, _ = claim(item, "one")
     claim(item, "two")
-    due_now()
+    let_lapse()
     real = ledger.failed
 
     def failed(payment, *args, **kwargs):
@@ -134,7 +130,7 @@ def test_one_payment_that_cannot_be_written_does_not_stop_the_round(item, monkey
 def test_a_payment_that_breaks_the_engine_does_not_stop_the_round(item, monkeypatch, caplog):
     first, _ = claim(item, "one")
     claim(item, "two")
-    due_now()
+    let_lapse()
     real = ledger.failed
 
     def failed(payment, *args, **kwargs):
@@ -150,7 +146,7 @@ def test_a_payment_that_breaks_the_engine_does_not_stop_the_round(item, monkeypa
 def test_a_round_ends_in_time(item, monkeypatch):
     for number in range(3):
         claim(item, str(number))
-    due_now()
+    let_lapse()
     monkeypatch.setattr(engine, "ROUND_SECONDS", -1)
     assert engine.sweep() == {}
     monkeypatch.setattr(engine, "ROUND_SECONDS", 60)
@@ -159,7 +155,7 @@ def test_a_round_ends_in_time(item, monkeypatch):
 
 def test_the_tasks_are_the_rounds(item):
     claim(item)
-    due_now()
+    let_lapse()
     assert tasks.sweep() == {"failed": 1}
     assert tasks.confirm_payments() == {}
     assert tasks.sweep.acks_late
@@ -167,7 +163,7 @@ def test_the_tasks_are_the_rounds(item):
 
 def test_paywall_run_once(item, capsys):
     claim(item)
-    due_now()
+    let_lapse()
     call_command("paywall_run", "--once")
     assert "sweep: 1 failed" in capsys.readouterr().out
     call_command("paywall_run", "--once", verbosity=2)

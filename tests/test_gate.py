@@ -6,11 +6,9 @@ import json
 import time
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.test import AsyncClient, Client
+from django.test import Client
 from django.utils import timezone
 
 from paywall import offers
@@ -19,6 +17,7 @@ from paywall.models import Payment, Price, Receipt, Resource
 from paywall.models.payments import State
 from paywall.testing import Buyer, challenge_of, encode, outcome_of
 from tests.doubles import TX, Answer, failure, success
+from tests.helpers import Caller, Died, code, dies, let_lapse
 from tests.shop.views import CALLS, Watched
 
 pytestmark = pytest.mark.django_db
@@ -37,19 +36,6 @@ UNKNOWN_ANSWERS = {
 }
 
 
-class Caller:
-    """The same tests speak to sync and async views."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __call__(self, path: str = "/item/", method: str = "get", **kwargs: Any) -> Any:
-        if self.kind == "async":
-            path = path.replace("/item/", "/async-item/").replace("/raising/", "/async-raising/")
-            return async_to_sync(getattr(AsyncClient(), method))(path, **kwargs)
-        return getattr(Client(), method)(path, **kwargs)
-
-
 @pytest.fixture(params=["sync", "async"])
 def get(request):
     return Caller(request.param)
@@ -58,15 +44,6 @@ def get(request):
 @pytest.fixture
 def call():
     return Caller("sync")
-
-
-def code(response: Any) -> str:
-    return str(json.loads(response.content)["code"])
-
-
-def let_lapse() -> None:
-    """Whoever held a payment is gone, and has been for a while."""
-    Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
 
 
 # ---------------------------------------------------------------------------- Challenges
@@ -698,7 +675,7 @@ def test_a_claim_that_nobody_holds_is_taken_over(get, item, buyer, facilitator, 
 
     paying = buyer.pays(get())
     with monkeypatch.context() as patch:
-        patch.setattr(settlement, "settle", _dies)
+        patch.setattr(settlement, "settle", dies)
         with pytest.raises(Died):
             get(headers=paying)
     assert Payment.objects.get().state == State.CLAIMED
@@ -719,7 +696,7 @@ def test_a_settled_payment_that_was_not_delivered_is_collected_once(
     let_lapse()
     facilitator.settle = success()
     with monkeypatch.context() as patch:
-        patch.setattr(gate, "_deliver", _dies)
+        patch.setattr(gate, "_deliver", dies)
         with pytest.raises(Died):
             get(headers=paying)
     payment = Payment.objects.get()
@@ -765,11 +742,3 @@ def test_a_view_slower_than_its_claim_gives_nothing_away(call, item, buyer, faci
         views.CALLS = original
     assert (response.status_code, code(response)) == (503, Code.SETTLEMENT_PENDING)
     assert facilitator.requests == []
-
-
-class Died(BaseException):
-    """As SIGKILL would: nothing that catches errors catches it."""
-
-
-def _dies(*args: Any, **kwargs: Any) -> Any:
-    raise Died

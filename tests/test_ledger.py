@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -12,12 +12,11 @@ from paywall import ledger, offers, signals
 from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import AccessPass, Payment, Receipt
 from paywall.models.payments import State
-from paywall.vocabulary import Authorization, Paid
 from tests.doubles import TX
+from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
 
-BLOCK = Paid(TX, 7, "0x" + "bb" * 32, depth=9)
 MOVES = {
     State.SETTLING: lambda payment: ledger.settling(payment, 10),
     State.SETTLED: lambda payment: ledger.settled(payment, TX),
@@ -41,19 +40,6 @@ WAYS = {
     State.FAILED: [State.FAILED],
     State.LOST: [State.SETTLING, State.SETTLED, State.LOST],
 }
-
-
-def claim(item, identity="one", hold=60.0):
-    sale = offers.load(item.slug)
-    authorization = Authorization(
-        identity=identity,
-        payer="0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
-        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
-        payload={"signature": "0x01", "authorization": {}},
-        network="eip155:84532",
-    )
-    purpose = ledger.Purpose(item.pk, "GET", "http://testserver/item/")
-    return ledger.claim(authorization, sale.offers[0], purpose, protocol="x402/2", hold=hold)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from django.test import Client, override_settings
 
 from paywall import ledger
 from paywall.models import Receipt
-from tests.test_ledger import BLOCK, claim
+from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
 

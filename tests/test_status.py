@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from paywall import ledger, status
 from paywall.models import Payment
-from tests.test_ledger import BLOCK, claim
+from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
 

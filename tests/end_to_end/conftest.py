@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 
+from paywall.testing import Buyer
 from site_demo.chain import local
-from site_demo.chain.local import LocalChain, account, free_port, wait_for
+from site_demo.chain.local import CHAIN_ID, LocalChain, account, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SELLER = account(1).address
@@ -161,3 +163,16 @@ def rich(chain: LocalChain) -> Any:
     wallet = account(5)
     chain.mint(wallet.address, 1000 * local.USDC_UNIT)
     return wallet
+
+
+@pytest.fixture
+def shop(item, paywall_settings, chain, facilitator_url):
+    """The site reads the node and settles through the official facilitator."""
+    paywall_settings(FACILITATOR_URL=facilitator_url, RPC_URLS={f"eip155:{CHAIN_ID}": chain.url})
+    chain.mine()
+    return Client()
+
+
+@pytest.fixture
+def rich_buyer(rich) -> Buyer:
+    return Buyer(rich)

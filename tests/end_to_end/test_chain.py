@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import httpx
 import pytest
 from django.test import Client
-from django.utils import timezone
 from eth_account import Account as Key
 from eth_account.messages import encode_typed_data
 
@@ -16,56 +11,16 @@ from paywall import engine
 from paywall.evm import evidence
 from paywall.models import Account, Payment, Receipt
 from paywall.models.payments import State
-from paywall.testing import Buyer, encode, outcome_of
+from paywall.testing import Buyer, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain
 from tests.doubles import TX, Answer, success
+from tests.helpers import code, let_lapse
 
 from .conftest import ROOT, SELLER
+from .helpers import pay, settles_and_dies, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-TRANSFER = "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"
-
-
-@pytest.fixture
-def shop(item, paywall_settings, chain, facilitator_url):
-    """The site reads the node and settles through the official facilitator."""
-    paywall_settings(FACILITATOR_URL=facilitator_url, RPC_URLS={f"eip155:{CHAIN_ID}": chain.url})
-    chain.mine()
-    return Client()
-
-
-@pytest.fixture
-def rich_buyer(rich) -> Buyer:
-    return Buyer(rich)
-
-
-def due_now() -> None:
-    Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
-
-
-def submit(chain: LocalChain, payload: dict[str, Any]) -> str:
-    """Anybody may put a buyer's authorization on the chain."""
-    inner = payload["payload"]["authorization"]
-    return chain.send(
-        TRANSFER,
-        inner["from"],
-        inner["to"],
-        int(inner["value"]),
-        int(inner["validAfter"]),
-        int(inner["validBefore"]),
-        bytes.fromhex(inner["nonce"][2:]),
-        bytes.fromhex(payload["payload"]["signature"][2:]),
-    )
-
-
-def pay(client: Client, payload: dict[str, Any]) -> Any:
-    return client.get("/item/", headers={"PAYMENT-SIGNATURE": encode(payload)})
-
-
-def code(response: Any) -> str:
-    return str(json.loads(response.content)["code"])
 
 
 # ----------------------------------------------------------------------------- Confirming
@@ -90,7 +45,7 @@ def test_it_must_be_deep_enough(shop, chain, rich_buyer):
     Account.objects.update(confirmations=3)
     pay(shop, rich_buyer.payload(shop.get("/item/")))
     for expected in ("waiting", "waiting", "confirmed"):
-        due_now()
+        let_lapse()
         assert engine.confirm_payments() == {expected: 1}
         chain.mine()
 
@@ -102,20 +57,11 @@ def test_a_node_of_another_chain_decides_nothing(shop, chain, rich_buyer, paywal
         assert engine.confirm_payments() == {"waiting": 1}
     finally:
         chain.rpc("anvil_setChainId", CHAIN_ID)
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"confirmed": 1}
 
 
 # --------------------------------------------------------------------- Unknown, resolved
-
-
-def settles_and_dies(url: str) -> Answer:
-    """The official facilitator settles; its answer gets lost on the way."""
-
-    def settle(body: dict[str, Any]) -> None:
-        httpx.post(f"{url}/settle", json=body, timeout=30).raise_for_status()
-
-    return Answer(die=True, before=settle)
 
 
 def test_settled_and_died_is_found_while_the_buyer_waits(
@@ -145,11 +91,11 @@ def test_an_answer_that_never_came_is_asked_for_again_when_the_buyer_returns(
     payload = rich_buyer.payload(shop.get("/item/"))
     assert code(pay(shop, payload)) == "settlement_pending"
     # The engine does not charge a buyer who may be gone: it only looks.
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"unknown": 1}
     assert len(facilitator.asked("/settle")) == 1
     paywall_settings(FACILITATOR_URL=facilitator_url)
-    due_now()
+    let_lapse()
     assert pay(shop, payload).status_code == 200
     assert chain.balance(SELLER) > 0
     assert Payment.objects.count() == 1
@@ -163,9 +109,9 @@ def test_the_engine_finds_what_was_settled_and_the_buyer_collects(
     payload = rich_buyer.payload(shop.get("/item/"))
     pay(shop, payload)
     transaction = submit(chain, payload)
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"settled": 1}
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"confirmed": 1}
     assert Payment.objects.get().tx_hash == transaction
     response = pay(shop, payload)
@@ -253,7 +199,7 @@ def test_a_block_that_vanished_takes_no_payment_with_it(item, own_chain, facilit
     own_chain.rpc("anvil_reorg", 1, [])
     assert engine.confirm_payments() == {"waiting": 1}
     transaction = submit(own_chain, payload)
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"confirmed": 1}
     assert Payment.objects.get().tx_hash == transaction
 
@@ -268,7 +214,7 @@ def test_a_facilitator_that_lies_is_found_out(item, own_chain, facilitator, make
 
     assert engine.confirm_payments() == {"waiting": 1}  # it might still be on its way
     own_chain.advance(600)
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"lost": 1}
 
     payment = Payment.objects.get()
@@ -287,7 +233,7 @@ def test_another_payments_transaction_is_no_proof(item, own_chain, facilitator):
     facilitator.settle = success(transaction)
     assert pay(client, Buyer().payload(client.get("/item/"))).status_code == 200
     own_chain.advance(600)
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"lost": 1}
 
 
@@ -296,14 +242,14 @@ def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, faci
     client, buyer = Client(), Buyer()
     payload = buyer.payload(client.get("/item/"))
     assert code(pay(client, payload)) == "settlement_pending"
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"unknown": 1}
     Account.objects.update(confirmations=3)
     own_chain.advance(600)
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"unknown": 1}  # past, but not deep enough to stay so
     own_chain.mine(2)
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"failed": 1}
     assert Payment.objects.get().error_code == "never_settled"
     assert code(pay(client, payload)) == "payment_failed"
@@ -318,7 +264,7 @@ def test_an_old_use_is_found_far_back(item, own_chain, facilitator, monkeypatch)
     pay(client, payload)
     transaction = submit(own_chain, payload)
     own_chain.mine(90)
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"settled": 1}
     assert Payment.objects.get().tx_hash == transaction
 
@@ -374,7 +320,7 @@ def test_a_contract_wallet_collects_after_an_unknown_outcome(
     facilitator.settle = Answer(die=True)
     assert code(pay(shop, payload)) == "settlement_pending"
     paywall_settings(FACILITATOR_URL=facilitator_url)
-    due_now()
+    let_lapse()
     assert pay(shop, payload).status_code == 200
 
 
@@ -407,12 +353,12 @@ def test_what_was_had_on_credit_is_asked_for_again(
     paywall_settings(FACILITATOR_URL=facilitator.url)
     facilitator.settle = Answer(die=True)
     assert pay(shop, rich_buyer.payload(shop.get("/item/"))).status_code == 200
-    due_now()
+    let_lapse()
     assert engine.settle() == {"settling": 1}
     paywall_settings(FACILITATOR_URL=facilitator_url)
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"settled": 1}
-    due_now()
+    let_lapse()
     assert engine.confirm_payments() == {"confirmed": 1}
 
 

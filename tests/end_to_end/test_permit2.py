@@ -19,9 +19,10 @@ from paywall.testing import challenge_of
 from site_demo.chain import local
 from site_demo.chain.local import account
 from tests.doubles import Answer
+from tests.helpers import code, let_lapse
 
 from .conftest import ROOT, SELLER
-from .test_chain import code, due_now, pay, settles_and_dies, shop  # noqa: F401
+from .helpers import pay, settles_and_dies
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +51,7 @@ def permit_for(response, wallet):
     }
 
 
-def test_it_pays_once_and_is_confirmed(shop, chain, approved):  # noqa: F811
+def test_it_pays_once_and_is_confirmed(shop, chain, approved):
     payload = permit_for(shop.get("/item/"), approved)
     before = chain.balance(SELLER)
     response = pay(shop, payload)
@@ -63,7 +64,7 @@ def test_it_pays_once_and_is_confirmed(shop, chain, approved):  # noqa: F811
     assert chain.balance(SELLER) - before == 10_000
 
 
-def test_the_facilitator_is_asked_whether_it_was_approved(shop, chain):  # noqa: F811
+def test_the_facilitator_is_asked_whether_it_was_approved(shop, chain):
     stranger = Key.create()
     chain.mint(stranger.address, 1_000_000)
     response = pay(shop, permit_for(shop.get("/item/"), stranger))
@@ -72,7 +73,7 @@ def test_the_facilitator_is_asked_whether_it_was_approved(shop, chain):  # noqa:
 
 
 def test_a_lost_answer_is_found_or_waited_for(
-    shop,  # noqa: F811
+    shop,
     chain,
     approved,
     facilitator,
@@ -85,12 +86,12 @@ def test_a_lost_answer_is_found_or_waited_for(
     facilitator.settle = settles_and_dies(facilitator_url)
     assert code(pay(shop, payload)) == "settlement_pending"
     assert Payment.objects.get().state == State.SETTLING
-    due_now()
+    let_lapse()
     assert engine.sweep() == {"unknown": 1}
 
 
 def test_another_payments_transaction_is_no_proof(
-    shop,  # noqa: F811
+    shop,
     chain,
     approved,
     facilitator,
