@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from paywall import database
 from paywall.evm import networks
+from paywall.evm.addresses import shortened
 from paywall.models import Receipt
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def document(receipt: Receipt) -> dict[str, Any]:
             "decimals": offer.decimals,
             "asset": offer.asset,
             "network": offer.network,
-            "payer": f"{payment.payer[:6]}…{payment.payer[-4:]}",
+            "payer": shortened(payment.payer),
             "payTo": offer.pay_to,
             "transaction": payment.tx_hash,
             "transactionUrl": networks.transaction_url(offer.network, payment.tx_hash),

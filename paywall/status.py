@@ -54,14 +54,14 @@ class Status:
 def take() -> Status:
     """Query the database for it."""
     payments = Payment.objects.using(database.alias())
-    counted = payments.order_by().values_list("state").annotate(Count("pk"))
+    counted = dict(payments.order_by().values_list("state").annotate(Count("pk")))
     undone = engine.undone()
     first = undone.order_by("due_at").values_list("due_at", flat=True).first()
     exposures = Exposure.objects.using(database.alias()).filter(
         scope__startswith="all ", units__gt=0
     )
     return Status(
-        payments={state: dict(counted).get(state, 0) for state in State.values},
+        payments={state: counted.get(state, 0) for state in State.values},
         waiting=undone.count(),
         longest_wait=max(timezone.now() - first, timedelta()) if first else timedelta(),
         owed=payments.filter(

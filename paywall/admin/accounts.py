@@ -10,11 +10,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from paywall.evm import networks
+from paywall.evm.addresses import shortened
 from paywall.evm.tokens import TOKENS
 from paywall.models import Account
 from paywall.models.accounts import FIXED_FIELDS
-
-from .base import short_address
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -109,4 +108,4 @@ class AccountAdmin(ModelAdminBase):
 
     @admin.display(description=_("pay to"), ordering="pay_to")
     def paid_to(self, account: Account) -> str:
-        return short_address(account.pay_to)
+        return shortened(account.pay_to)

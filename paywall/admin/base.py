@@ -37,7 +37,3 @@ def transaction_link(payment: Payment) -> str | SafeString:
     if url is None:
         return short
     return format_html('<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, short)
-
-
-def short_address(address: str) -> str:
-    return f"{address[:6]}…{address[-4:]}" if len(address) > 12 else address

@@ -9,10 +9,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, engine
+from paywall.evm.addresses import shortened
 from paywall.models import AccessPass, Exposure, Payment, PaymentEvent
 from paywall.vocabulary import money
 
-from .base import ReadOnly, short_address, transaction_link
+from .base import ReadOnly, transaction_link
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -144,7 +145,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 
     @admin.display(description=_("payer"), ordering="payer")
     def from_wallet(self, payment: Payment) -> str:
-        return short_address(payment.payer)
+        return shortened(payment.payer)
 
 
 @admin.register(AccessPass)

@@ -9,9 +9,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from paywall.evm.addresses import shortened
 from paywall.models import Receipt
 
-from .base import ReadOnly, short_address, transaction_link
+from .base import ReadOnly, transaction_link
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -57,7 +58,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     @admin.display(description=_("payer"), ordering="payment__payer")
     def payer(self, receipt: Receipt) -> str:
-        return short_address(receipt.payment.payer)
+        return shortened(receipt.payment.payer)
 
     @admin.display(description=_("transaction"))
     def transaction(self, receipt: Receipt) -> Any:

@@ -24,6 +24,16 @@ def checksum(address: str) -> str:
     return str(to_checksum_address(address))
 
 
+def shortened(address: str) -> str:
+    """An address for people, who know it by its ends."""
+    return f"{address[:6]}…{address[-4:]}"
+
+
+def word(number: int) -> bytes:
+    """A number as a 256-bit word, as contracts and EIP-712 encode it."""
+    return number.to_bytes(32)
+
+
 def is_checksummed(address: str) -> bool:
     """Whether mixed-case `address` carries a right EIP-55 checksum."""
     return bool(_ADDRESS.fullmatch(address)) and checksum(address) == address

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from coincurve import PublicKey
 from eth_utils.crypto import keccak
 
-from .addresses import checksum, read_address, read_bytes, read_hash, read_uint256
+from .addresses import checksum, read_address, read_bytes, read_hash, read_uint256, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,11 +76,11 @@ class TransferAuthorization:
         """The 32 bytes that were signed, under an EIP-712 `domain_separator`."""
         struct = keccak(
             TRANSFER_TYPEHASH
-            + _word(int(self.payer, 16))
-            + _word(int(self.to, 16))
-            + _word(self.value)
-            + _word(self.valid_after)
-            + _word(self.valid_before)
+            + word(int(self.payer, 16))
+            + word(int(self.to, 16))
+            + word(self.value)
+            + word(self.valid_after)
+            + word(self.valid_before)
             + bytes.fromhex(self.nonce[2:])
         )
         return keccak(b"\x19\x01" + domain + struct)
@@ -93,8 +93,8 @@ def domain_separator(name: str, version: str, chain_id: int, token: str) -> byte
         DOMAIN_TYPEHASH
         + keccak(text=name)
         + keccak(text=version)
-        + _word(chain_id)
-        + _word(int(token, 16))
+        + word(chain_id)
+        + word(int(token, 16))
     )
 
 
@@ -123,7 +123,3 @@ def signer(digest: bytes, signature: bytes) -> str | None:
     except Exception:
         return None
     return checksum("0x" + keccak(key.format(compressed=False)[1:])[-20:].hex())
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(32)

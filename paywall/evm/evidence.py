@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from paywall.vocabulary import Finding, Paid, Spent, Undecided, Unspent
 
+from .addresses import word
 from .eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
@@ -110,7 +111,7 @@ def is_transfer(log: Log, token: str, payer: str, to: str, value: int) -> bool:
     return (
         log.address == token.lower()
         and log.topics == (TRANSFER_TOPIC, _topic(payer), _topic(to))
-        and log.data == f"0x{word(value)}"
+        and log.data == f"0x{word(value).hex()}"
     )
 
 
@@ -133,11 +134,6 @@ def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Bloc
     if deep < 0:
         return False
     return (yield from node.block(deep)).timestamp >= valid_before
-
-
-def word(number: int) -> str:
-    """A number as the 64 hex digits of a 256-bit word."""
-    return f"{number:064x}"
 
 
 def _is_used(node: Node, question: Question) -> Steps[bool]:
@@ -171,4 +167,4 @@ def _nonce_topics(event: str, authorization: TransferAuthorization) -> tuple[str
 
 
 def _topic(address: str) -> str:
-    return "0x" + word(int(address, 16))
+    return "0x" + word(int(address, 16)).hex()

@@ -15,8 +15,8 @@ from eth_utils.crypto import keccak
 
 from paywall.vocabulary import Finding, Undecided, Unspent
 
-from .addresses import read_address, read_uint256
-from .evidence import is_out_of_time, is_transfer, paid, word
+from .addresses import read_address, read_uint256, word
+from .evidence import is_out_of_time, is_transfer, paid
 
 if TYPE_CHECKING:
     from paywall.steps import Steps
@@ -85,14 +85,14 @@ class PermitTransfer:
 
     def digest(self, chain_id: int) -> bytes:
         """The 32 bytes that were signed."""
-        permitted = keccak(_PERMITTED_TYPEHASH + _address(self.token) + _word(self.value))
-        witness = keccak(_WITNESS_TYPEHASH + _address(self.to) + _word(self.valid_after))
+        permitted = keccak(_PERMITTED_TYPEHASH + _address(self.token) + word(self.value))
+        witness = keccak(_WITNESS_TYPEHASH + _address(self.to) + word(self.valid_after))
         struct = keccak(
             _PERMIT_TYPEHASH
             + permitted
             + _address(self.spender)
-            + _word(self.nonce)
-            + _word(self.deadline)
+            + word(self.nonce)
+            + word(self.deadline)
             + witness
         )
         return keccak(b"\x19\x01" + _domain(chain_id) + struct)
@@ -136,11 +136,12 @@ def _moved(node: Node, receipt: TransactionReceipt, permit: PermitTransfer) -> S
         for log in receipt.logs
     ):
         return False
-    return word(permit.nonce) in (yield from node.transaction_input(receipt.transaction))
+    return word(permit.nonce).hex() in (yield from node.transaction_input(receipt.transaction))
 
 
 def _is_used(node: Node, permit: PermitTransfer) -> Steps[bool]:
-    data = f"0x{_NONCE_BITMAP_SELECTOR}{word(int(permit.payer, 16))}{word(permit.nonce >> 8)}"
+    arguments = _address(permit.payer) + word(permit.nonce >> 8)
+    data = f"0x{_NONCE_BITMAP_SELECTOR}{arguments.hex()}"
     bitmap = yield from node.number_call(PERMIT2, data)
     return bool(bitmap >> (permit.nonce & 0xFF) & 1)
 
@@ -150,14 +151,10 @@ def _domain(chain_id: int) -> bytes:
     return keccak(
         keccak(text="EIP712Domain(string name,uint256 chainId,address verifyingContract)")
         + keccak(text="Permit2")
-        + _word(chain_id)
+        + word(chain_id)
         + _address(PERMIT2)
     )
 
 
 def _address(address: str) -> bytes:
-    return _word(int(address, 16))
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(32)
+    return word(int(address, 16))

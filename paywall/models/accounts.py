@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from paywall.evm import networks
-from paywall.evm.addresses import ZERO_ADDRESS, checksum
+from paywall.evm.addresses import ZERO_ADDRESS, checksum, shortened
 
 from .validators import validate_address, validate_currency, validate_network
 
@@ -111,8 +111,7 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        to = f"{self.pay_to[:6]}…{self.pay_to[-4:]}"
-        return f"{self.symbol} on {networks.title(self.network)} to {to}"
+        return f"{self.symbol} on {networks.title(self.network)} to {shortened(self.pay_to)}"
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Account:

@@ -53,9 +53,7 @@ def read_credential(meta: Mapping[str, str], limit: int) -> Credential | None:
 def challenge(goods: Goods, offers: Sequence[Offer]) -> Challenge:
     """The challenge for a resource, ready to be filled with a request's URL."""
     header, body = PROTOCOLS
-    return Challenge(
-        header=header.challenge(goods, offers), body=body.challenge(goods, offers), goods=goods
-    )
+    return Challenge(header.challenge(goods, offers), body.challenge(goods, offers))
 
 
 def outcome_headers(outcome: Outcome) -> dict[str, str]:

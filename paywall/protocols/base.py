@@ -63,10 +63,9 @@ class Challenge:
     members of RFC 9457 and our `code` are added, so that one body serves every reader.
     """
 
-    __slots__ = ("_body", "_header", "_object", "_usual_problem", "goods")
+    __slots__ = ("_body", "_header", "_object", "_usual_problem")
 
-    def __init__(self, header: dict[str, Any], body: dict[str, Any], goods: Goods) -> None:
-        self.goods = goods
+    def __init__(self, header: dict[str, Any], body: dict[str, Any]) -> None:
         self._object = header
         self._header = json.dumps(header, separators=(",", ":"))
         self._body = json.dumps(body, separators=(",", ":"))[:-1]

@@ -23,11 +23,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="One round of each, then exit.")
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
         if once:
-            self._round("settle", engine.settle)
-            self._round("sweep", engine.sweep)
-            self._round("confirm", engine.confirm_payments)
+            self._round("settle", engine.settle, verbosity)
+            self._round("sweep", engine.sweep, verbosity)
+            self._round("confirm", engine.confirm_payments, verbosity)
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,22 +45,14 @@ class Command(BaseCommand):
                 if time.monotonic() < due[name]:
                     continue
                 try:
-                    self._round(name, work)
+                    self._round(name, work, verbosity)
                 except DatabaseError:
                     log.exception("The database is not there; trying again")
                 due[name] = time.monotonic() + every
             stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
-    def _round(self, name: str, work: Any) -> None:
+    def _round(self, name: str, work: Any, verbosity: int) -> None:
         counts = work()
-        if counts or self.verbosity > 1:
+        if counts or verbosity > 1:
             told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
             self.stdout.write(f"{name}: {told or 'nothing to do'}")
-
-    @property
-    def verbosity(self) -> int:
-        return getattr(self, "_verbosity", 1)
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        self._verbosity: int = options["verbosity"]
-        return super().execute(*args, **options)
