@@ -33,37 +33,47 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """The `PAYWALL` dict and what it points at."""
     try:
         settings = conf.get()
-        if isinstance(settings.facilitator_headers, str):
-            settings.headers_hook()
+        remotes = settings.remotes()
+        for remote in remotes.values():
+            if remote is not None and isinstance(remote.more_headers, str):
+                remote.hook()
     except (ImproperlyConfigured, ImportError) as error:
         return [Error(str(error), hint=DOCS, id="paywall.E001")]
     found: list[CheckMessage] = []
-    if not settings.facilitator_url:
+    if not remotes:
         found.append(
             Error(
                 "No facilitator: payments cannot be settled.",
-                hint="Set PAYWALL['FACILITATOR_URL'].",
+                hint="Set PAYWALL['FACILITATOR_URL'], or 'GAS_KEY' to settle by yourself.",
                 id="paywall.E002",
             )
         )
-    elif conf.is_exposed(settings.facilitator_url):
+    if any(remote is not None and conf.is_exposed(remote.url) for remote in remotes.values()):
         found.append(
             Error(
-                "The facilitator is reached over http: whoever is between can take payments' "
+                "A facilitator is reached over http: whoever is between can take payments' "
                 "answers and lie about them.",
-                hint="Use https in PAYWALL['FACILITATOR_URL'].",
+                hint="Use https in PAYWALL['FACILITATOR_URL'] and 'FACILITATORS'.",
                 id="paywall.E003",
             )
         )
-    for network, url in settings.rpc_urls.items():
+    if None in remotes.values() and not (settings.gas_key and settings.rpc_urls):
+        found.append(
+            Error(
+                "The backend “onchain” settles nothing without a key for gas and a node.",
+                hint="Set PAYWALL['GAS_KEY'] and 'RPC_URLS', the key from the environment.",
+                id="paywall.E006",
+            )
+        )
+    for network in settings.rpc_urls:
         try:
             networks.chain_id(network)
         except ValueError as error:
             found.append(Error(f"PAYWALL['RPC_URLS']: {error}.", id="paywall.E004"))
-        if conf.is_exposed(url):
+        if any(conf.is_exposed(url) for url in settings.rpc_nodes(network)):
             found.append(
                 Warning(
-                    f"The node of {network} is read over http: whoever is between can have "
+                    f"A node of {network} is read over http: whoever is between can have "
                     "payments confirmed that never were.",
                     hint="Use https in PAYWALL['RPC_URLS'].",
                     id="paywall.W001",
@@ -132,7 +142,7 @@ def _check_accounts() -> Iterator[CheckMessage]:
             hint="Add one in the admin, under Paywall > Accounts.",
             id="paywall.W010",
         )
-    rpc_urls = conf.get().rpc_urls
+    settings = conf.get()
     for account in accounts:
         if int(account.pay_to, 16) == int(ZERO_ADDRESS, 16):
             yield Error(f"{account}: money sent to the zero address is gone.", id="paywall.E010")
@@ -142,7 +152,7 @@ def _check_accounts() -> Iterator[CheckMessage]:
                 hint="Disable the account where you sell in earnest.",
                 id="paywall.W011",
             )
-        if not rpc_urls.get(account.network):
+        if not settings.rpc_nodes(account.network):
             yield Warning(
                 f"{account}: payments there are never confirmed, since no node is read.",
                 hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",

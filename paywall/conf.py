@@ -10,7 +10,8 @@ Every key is a field of `Settings`, in upper case, with its default beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -24,6 +25,30 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 HeadersHook = Callable[[str], Mapping[str, str]]
+
+DEFAULT = "default"
+"""The name of a facilitator that is the only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An x402 facilitator at a URL."""
+
+    url: str
+    token: str = field(default="", repr=False)
+    more_headers: Mapping[str, str] | str = field(default_factory=dict, repr=False)
+
+    def headers(self, endpoint: str) -> dict[str, str]:
+        """The headers for a call of its "settle" or "verify". Raises what a site's hook raises."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if isinstance(self.more_headers, str):
+            return headers | dict(self.hook()(endpoint))
+        return headers | dict(self.more_headers)
+
+    def hook(self) -> HeadersHook:
+        """The function that makes the headers. Raises `ImportError`."""
+        found: HeadersHook = import_string(str(self.more_headers))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +65,53 @@ class Settings:
     """More headers for the facilitator; or the dotted path of a function that gets the
     endpoint's name ("settle" or "verify") and returns them, for keys that sign each request."""
 
+    facilitators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """Several facilitators by name, tried in this order unless an account names its own:
+    {"own": {"BACKEND": "onchain"}, "other": {"URL": "https://...", "TOKEN": "...",
+    "HEADERS": {...}}}. With one at a URL, `FACILITATOR_URL` is enough."""
+
+    facilitator_clients: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Who may settle through this site (`paywall.fleet.urls`): a bearer token by name."""
+
     facilitator_connect_timeout: float = 5.0
     facilitator_read_timeout: float = 20.0
     """How long to wait for /settle: some blocks. Later answers count as unknown."""
 
-    rpc_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """A node to read for each CAIP-2 network. Without one nothing there is confirmed."""
+    rpc_urls: Mapping[str, str | Sequence[str]] = field(default_factory=dict, repr=False)
+    """A node for each CAIP-2 network, or several: the next one is asked where one fails.
+    Without one nothing there is confirmed."""
 
     rpc_timeout: float = 10.0
+
+    rpc_quorum: int = 2
+    """How many nodes must say that a payment is lost or failed; where fewer are set, all."""
+
+    log_range: int = 2_000
+    """Blocks for which a node is asked for logs at once; halved when it finds that too much."""
+
+    rescan_blocks: int = 64
+    """How far back the chain is read again after a reorganisation."""
+
+    gas_key: str = field(default="", repr=False)
+    """Private key (hex) that pays for gas: with it the backend "onchain" settles."""
+
+    treasury_key: str = field(default="", repr=False)
+    """Private key (hex) of the wallet that refunds are sent from."""
+
+    gas_price_ceiling: Decimal = Decimal(100)
+    """Gwei for a unit of gas beyond which nothing is sent: payments wait."""
+
+    gas_low: Decimal = Decimal("0.005")
+    """Below this balance (in the chain's own coin) of a wallet that pays gas, there is an alarm."""
+
+    replace_after: int = 30
+    """Seconds after which a transaction that no block took is sent again for a higher fee."""
+
+    batch_size: int = 100
+    """Most payments in one transaction (policy `background`, backend "onchain")."""
+
+    wallet_factories: Sequence[str] = ()
+    """Contracts that may be called to deploy a payer's wallet (ERC-6492); none by default."""
 
     currency: str = "USD"
     """The currency of prices declared in code."""
@@ -85,23 +149,19 @@ class Settings:
     database: str = ""
     """Alias of the database that the ledger writes to; by default the router's choice."""
 
-    def headers(self, endpoint: str) -> dict[str, str]:
-        """The headers for a call of the facilitator's "settle" or "verify"."""
-        headers: dict[str, str] = {}
-        if self.facilitator_token:
-            headers["Authorization"] = f"Bearer {self.facilitator_token}"
-        if isinstance(self.facilitator_headers, str):
-            return headers | dict(self.headers_hook()(endpoint))
-        return headers | dict(self.facilitator_headers)
+    def rpc_nodes(self, network: str) -> tuple[str, ...]:
+        """The URLs of a network's nodes, the first choice first."""
+        urls = self.rpc_urls.get(network) or ()
+        return (urls,) if isinstance(urls, str) else tuple(urls)
 
-    def headers_hook(self) -> HeadersHook:
-        """The function that `FACILITATOR_HEADERS` names. Raises `ImportError`."""
-        hook: HeadersHook = import_string(str(self.facilitator_headers))
-        return hook
-
-    def rpc_url(self, network: str) -> str | None:
-        """The node for a network, or None."""
-        return self.rpc_urls.get(network) or None
+    def remotes(self) -> Mapping[str, Remote | None]:
+        """The facilitators by name, in the order in which they are tried; None is our own."""
+        if self.facilitators:
+            return {name: _remote(entry) for name, entry in self.facilitators.items()}
+        if self.facilitator_url:
+            default = Remote(self.facilitator_url, self.facilitator_token, self.facilitator_headers)
+            return {DEFAULT: default}
+        return {DEFAULT: None} if self.gas_key else {}
 
 
 @cache
@@ -124,12 +184,41 @@ def read(raw: Any) -> Settings:
     values = {
         known[key].name: _checked(key, value, hints[known[key].name]) for key, value in raw.items()
     }
-    for key in ("facilitator_url", *(f"rpc_urls:{n}" for n in values.get("rpc_urls", {}))):
-        name, _, network = key.partition(":")
-        url = values.get(name, "") if not network else values[name][network]
+    settings = Settings(**values)
+    _check_urls(settings)
+    if settings.facilitators and settings.facilitator_url:
+        raise ImproperlyConfigured(
+            "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."
+        )
+    for key in ("gas_key", "treasury_key"):
+        if getattr(settings, key) and not _KEY.fullmatch(getattr(settings, key)):
+            raise ImproperlyConfigured(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
+    return settings
+
+
+_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+
+
+def _check_urls(settings: Settings) -> None:
+    urls = [("FACILITATOR_URL", settings.facilitator_url)]
+    urls += [("RPC_URLS", url) for n in settings.rpc_urls for url in settings.rpc_nodes(n)]
+    urls += [("FACILITATORS", r.url) for r in settings.remotes().values() if r is not None]
+    for key, url in urls:
         if url and not _is_http_url(url):
-            raise ImproperlyConfigured(f"PAYWALL[{name.upper()!r}] must be an http or https URL.")
-    return Settings(**values)
+            raise ImproperlyConfigured(f"PAYWALL[{key!r}] must be an http or https URL.")
+
+
+def _remote(entry: Mapping[str, Any]) -> Remote | None:
+    """One of `FACILITATORS`. Raises `ImproperlyConfigured`."""
+    if dict(entry) == {"BACKEND": "onchain"}:
+        return None
+    good = set(entry) <= {"URL", "TOKEN", "HEADERS"} and isinstance(entry.get("URL"), str)
+    if not good:
+        raise ImproperlyConfigured(
+            "Each of PAYWALL['FACILITATORS'] is {'BACKEND': 'onchain'}, or has a 'URL' and may "
+            f"have 'TOKEN' and 'HEADERS'; not {sorted(entry)}."
+        )
+    return Remote(entry["URL"], str(entry.get("TOKEN", "")), entry.get("HEADERS", {}))
 
 
 def is_exposed(url: str) -> bool:
@@ -165,6 +254,34 @@ _POSITIVE = {
     "VIEW_TIMEOUT",
     "RETRY_AFTER",
     "MAX_CREDENTIAL_BYTES",
+    "RPC_QUORUM",
+    "LOG_RANGE",
+    "RESCAN_BLOCKS",
+    "BATCH_SIZE",
+    "REPLACE_AFTER",
+}
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(k, str) and isinstance(v, str) for k, v in value.items()
+    )
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+
+
+_SHAPES: dict[str, Callable[[Any], bool]] = {
+    "FACILITATOR_HEADERS": lambda value: isinstance(value, str) or _is_strings(value),
+    "FACILITATORS": lambda value: (
+        isinstance(value, Mapping) and all(isinstance(v, Mapping) for v in value.values())
+    ),
+    "RPC_URLS": lambda value: (
+        isinstance(value, Mapping)
+        and all(isinstance(v, str) or _is_list(v) for v in value.values())
+    ),
+    "WALLET_FACTORIES": _is_list,
 }
 
 
@@ -181,14 +298,14 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         allowed = (int, float) if hint is float else (int,)
         good = isinstance(value, allowed) and not isinstance(value, bool)
         good = good and (value > 0 if key in _POSITIVE else value >= 0)
+    elif key in _SHAPES:
+        good = _SHAPES[key](value)
     else:
-        good = (key == "FACILITATOR_HEADERS" and isinstance(value, str)) or (
-            isinstance(value, Mapping)
-            and all(isinstance(k, str) and isinstance(v, str) for k, v in value.items())
-        )
+        good = _is_strings(value)
     if not good:
         expected = {
             Decimal: 'an amount, as "1.00"',
+            Sequence[str]: "a list of strings",
             str: "a string",
             bool: "True or False",
             int: "a whole number",

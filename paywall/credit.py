@@ -21,6 +21,7 @@ from paywall.models.exposure import UNITS
 from paywall.models.payments import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
 log = logging.getLogger(__name__)
@@ -49,11 +50,23 @@ def give(payment: Payment) -> bool:
     return True
 
 
-def take_back(payment: Payment) -> None:
-    """Count a payment out again: it was settled, or it never will be. In the same transaction."""
+def take_back(payments: Sequence[Payment]) -> None:
+    """Count payments out again: settled, or they never will be. In the same transaction."""
+    # The payers' rows first and in one order, as when they were counted in.
+    units: dict[str, int] = {}
+    for scope_of in (_payer, _all):
+        for payment in sorted(payments, key=scope_of):
+            units[scope_of(payment)] = units.get(scope_of(payment), 0) + _units(payment)
+    for scope, number in units.items():
+        rows = Exposure.objects.using(database.alias()).filter(scope=scope)
+        rows.update(units=F("units") - number)
+
+
+def count_again(payment: Payment) -> None:
+    """The chain took back what had settled it: it is owed once more, whatever the limits."""
     for scope in (_payer(payment), _all(payment)):
         rows = Exposure.objects.using(database.alias()).filter(scope=scope)
-        rows.update(units=F("units") - _units(payment))
+        rows.update(units=F("units") + _units(payment))
 
 
 def _add(scope: str, units: int, limit: Decimal) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
-from django.utils import timezone
 
-from paywall import conf, database, ledger, settlement
-from paywall.exceptions import Code, LedgerUnavailable, StaleMove
+from paywall import conf, confirmation, database, facilitators, faults, ledger, outbox, settlement
+from paywall.evm.rpc import NodeError
+from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.facilitators import OnchainFacilitator
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.steps import run
@@ -34,8 +35,37 @@ ROUND_SECONDS = 60
 
 
 def settle() -> Counter[str]:
-    """Settle what was delivered on credit. Returns how many came to which state."""
-    return _round(_to_settle(), _settle, "waiting")
+    """Settle what was delivered on credit: in batches where the site settles for itself.
+
+    Returns how many came to which state, or are still "waiting".
+    """
+    counts = land()
+    deadline = time.monotonic() + ROUND_SECONDS
+    while time.monotonic() < deadline:
+        payments = ledger.take_up_some(_to_settle(), ROUND, settlement.settle_hold())
+        if not payments:
+            break
+        faults.reach("batch: taken up")
+        for payment in _settle_in_batches(payments):
+            _count(counts, _work_on(payment, _settle, "waiting"))
+        counts += land()
+    return counts
+
+
+def land() -> Counter[str]:
+    """Look after our own transactions: settle what those in a block carried, send the others
+    again, or for higher fees. Returns how many payments were "settled"."""
+    counts: Counter[str] = Counter()
+    for transaction in outbox.unfinished():
+        try:
+            receipt = run(outbox.tend(transaction))
+            if receipt is not None and (number := run(settlement.landed(transaction, receipt))):
+                counts["settled"] += number
+        except (NodeError, LedgerUnavailable) as error:
+            log.warning("transaction=%s: %s", transaction.hash, error)
+        except Exception:
+            log.exception("transaction=%s could not be looked after", transaction.hash)
+    return counts
 
 
 def sweep() -> Counter[str]:
@@ -43,31 +73,46 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
-    return _round(_to_sweep(), _resolve, "unknown")
+    return land() + _round(_to_sweep(), _resolve, "unknown")
 
 
 def confirm_payments() -> Counter[str]:
-    """Look for settled payments on the chain; `confirmed` or `lost` where that is final.
+    """Read the chains for settled payments; `confirmed` or `lost` where that is final.
 
     Returns how many came to which state, or are still "waiting". Networks without an RPC URL
     are left alone.
     """
-    return _round(_to_confirm(), _confirm, "waiting")
+    counts: Counter[str] = Counter()
+    for group in confirmation.groups():
+        try:
+            counts += run(confirmation.scan(group))
+        except (NodeError, LedgerUnavailable) as error:
+            log.warning("%s cannot be read: %s", group.network, error)
+        except Exception:
+            log.exception("%s could not be read", group.network)
+    counts += _round(confirmation.overlooked(), _confirm, "")
+    if "" in counts:
+        del counts[""]
+    if waiting := confirmation.waiting().count():
+        counts["waiting"] += waiting
+    return counts
 
 
 def look_at(keys: Iterable[int]) -> Counter[str]:
     """Look at some payments now, whenever they are due: the owner asks. None that is held."""
+    counts: Counter[str] = Counter()
     chosen = Payment.objects.using(database.alias()).filter(
-        pk__in=keys,
-        state__in=[State.CLAIMED, State.SETTLING, State.SETTLED],
-        held_until__lte=timezone.now(),
+        state__in=[State.CLAIMED, State.SETTLING, State.SETTLED]
     )
-    return _round(chosen, _by_state, "unchanged")
+    for key in keys:
+        for payment in ledger.take_up_some(chosen.filter(pk=key), 1, settlement.settle_hold()):
+            _count(counts, _work_on(payment, _by_state, "unchanged"))
+    return counts
 
 
 def undone() -> PaymentQuerySet:
-    """All that the rounds would take up now."""
-    return _to_settle() | _to_sweep() | _to_confirm()
+    """All that the rounds would take up now, one by one."""
+    return _to_settle() | _to_sweep() | confirmation.overlooked()
 
 
 def _to_settle() -> PaymentQuerySet:
@@ -79,11 +124,6 @@ def _to_sweep() -> PaymentQuerySet:
     return _due(State.CLAIMED, State.SETTLING).filter(left_behind)
 
 
-def _to_confirm() -> PaymentQuerySet:
-    networks = [network for network, url in conf.get().rpc_urls.items() if url]
-    return _due(State.SETTLED).filter(network__in=networks)
-
-
 def _by_state(payment: Payment) -> None:
     if payment.state == State.SETTLED:
         _confirm(payment)
@@ -91,6 +131,40 @@ def _by_state(payment: Payment) -> None:
         _settle(payment)
     else:
         _resolve(payment)
+
+
+def _settle_in_batches(payments: list[Payment]) -> Iterator[Payment]:
+    """Settle those that can go together; yields the others, to be settled one by one."""
+    alone: list[Payment] = []
+    together: dict[tuple[str, str], list[Payment]] = defaultdict(list)
+    own: dict[int, OnchainFacilitator | None] = {}
+    for payment in payments:
+        if payment.account_id not in own:
+            own[payment.account_id] = _own_facilitator(payment.account_id)
+        facilitator = own[payment.account_id]
+        if facilitator is not None and facilitator.can_carry(settlement.order(payment)):
+            together[facilitator.name, payment.network].append(payment)
+        else:
+            alone.append(payment)
+    most = conf.get().batch_size
+    for (name, _), members in together.items():
+        facilitator = OnchainFacilitator(name, conf.get())
+        for start in range(0, len(members), most):
+            batch = members[start : start + most]
+            try:
+                alone += run(settlement.carry(batch, facilitator)) if len(batch) > 1 else batch
+            except LedgerUnavailable as error:
+                log.warning("A batch of %d could not be written: %s", len(batch), error)
+    yield from alone
+
+
+def _own_facilitator(account_id: int) -> OnchainFacilitator | None:
+    """The site's own facilitator, if it is the one to ask first for an account."""
+    try:
+        first, *_ = run(facilitators.for_account(account_id))
+    except Unavailable:
+        return None
+    return first if isinstance(first, OnchainFacilitator) else None
 
 
 def _settle(payment: Payment) -> None:
@@ -112,29 +186,43 @@ def _resolve(payment: Payment) -> None:
 
 
 def _round(due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str) -> Counter[str]:
-    """Take up what is due, one by one; one payment's trouble is not the next one's."""
+    """Take up what is due, one by one."""
     counts: Counter[str] = Counter()
     deadline = time.monotonic() + ROUND_SECONDS
-    for found in due.order_by("due_at")[:ROUND]:
+    for _ in range(ROUND):
         if time.monotonic() > deadline:
             break
         try:
-            payment = ledger.take_up(found, settlement.settle_hold())
-            if payment is None:
-                continue
-            origin = payment.state
-            work(payment)
-            moved = payment.state != origin
-            pause = 0 if moved else settlement.pause(payment.attempts)
-            ledger.let_go(payment, due_in=pause)
-        except (LedgerUnavailable, StaleMove) as error:
-            log.warning("payment=%s: %s", found.pk, error)
-            continue
-        except Exception:
-            log.exception("payment=%s: the engine could not deal with it", found.pk)
-            continue
-        counts[str(payment.state) if moved else unmoved] += 1
+            payments = ledger.take_up_some(due, 1, settlement.settle_hold())
+        except LedgerUnavailable as error:
+            log.warning("Nothing can be taken up: %s", error)
+            break
+        if not payments:
+            break
+        _count(counts, _work_on(payments[0], work, unmoved))
     return counts
+
+
+def _count(counts: Counter[str], outcome: str | None) -> None:
+    if outcome is not None:
+        counts[outcome] += 1
+
+
+def _work_on(payment: Payment, work: Callable[[Payment], None], unmoved: str) -> str | None:
+    """Work on a payment that is held. Returns the state that it came to, or `unmoved`; None
+    if there was trouble, which is logged: it is not the next payment's."""
+    origin = payment.state
+    try:
+        work(payment)
+        moved = payment.state != origin
+        ledger.let_go(payment, due_in=0 if moved else settlement.pause(payment.attempts))
+    except (LedgerUnavailable, StaleMove) as error:
+        log.warning("payment=%s: %s", payment.pk, error)
+        return None
+    except Exception:
+        log.exception("payment=%s: the engine could not deal with it", payment.pk)
+        return None
+    return str(payment.state) if moved else unmoved
 
 
 def _due(*states: State) -> PaymentQuerySet:

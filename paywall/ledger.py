@@ -2,9 +2,15 @@
 
 States move only along these arrows, each by compare-and-swap with an event beside it:
 
-    claimed  -> settling | failed
-    settling -> settled  | failed
-    settled  -> confirmed | lost
+    claimed   -> settling  | failed
+    settling  -> settled   | failed
+    settled   -> confirmed | lost
+
+and, when the chain took back what it had shown,
+
+    settled   -> settling
+    confirmed -> settled | settling | lost
+    settling  -> lost      (what was settled once is never `failed`)
 
 Who works on a payment holds it: `held_until` keeps others away, and `attempts`, which every
 taking-up raises, tells a late worker that somebody else has taken over. `due_at` is when the
@@ -16,9 +22,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import F, Max, Q
 from django.dispatch import Signal
 from django.utils import timezone
@@ -28,6 +35,11 @@ from paywall.exceptions import StaleMove
 from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
 from paywall.models.payments import State
 from paywall.vocabulary import Authorization, Offer, Paid, money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paywall.models.payments import PaymentQuerySet
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +102,7 @@ def claim(
         payment.on_credit = True
         payment.save(using=using, update_fields=["on_credit"])
     told = {"on_credit": True} if payment.on_credit else {}
-    _record(payment, "claimed", now, resource=purpose.resource_id, url=purpose.url, **told)
+    _record([payment], "claimed", now, resource=purpose.resource_id, url=purpose.url, **told)
     return payment, True
 
 
@@ -107,6 +119,25 @@ def take_up(payment: Payment, hold: float, *, though_held: bool = False) -> Paym
 
 
 @database.durable
+def take_up_some(due: PaymentQuerySet, most: int, hold: float) -> list[Payment]:
+    """Hold up to `most` of the payments that are due, those that waited longest first.
+
+    Workers do not wait for each other: what another is just taking up is passed over (where the
+    database knows SKIP LOCKED; where it does not, writers take turns anyway).
+    """
+    now = timezone.now()
+    found = due.filter(held_until__lte=now).order_by("due_at")
+    if connections[database.alias()].features.has_select_for_update_skip_locked:
+        found = found.select_for_update(skip_locked=True)
+    keys = list(found.values_list("pk", flat=True)[:most])
+    rows = Payment.objects.using(database.alias()).filter(pk__in=keys)
+    rows.filter(held_until__lte=now).update(
+        attempts=F("attempts") + 1, held_until=now + timedelta(seconds=hold)
+    )
+    return list(rows.order_by("due_at"))
+
+
+@database.durable
 def hold(payment: Payment, seconds: float) -> None:
     """Keep a payment that is held, for `seconds` from now. Raises `StaleMove`."""
     if not _rows(payment).update(held_until=timezone.now() + timedelta(seconds=seconds)):
@@ -114,11 +145,11 @@ def hold(payment: Payment, seconds: float) -> None:
 
 
 @database.durable
-def let_go(payment: Payment, *, busy_for: float = 0, due_in: float = 0) -> None:
-    """Hold a payment no longer. Its buyer finds it free after `busy_for` seconds; the engine
-    looks at it again after `due_in`. Nothing happens if somebody has taken it over."""
+def let_go(*payments: Payment, busy_for: float = 0, due_in: float = 0) -> None:
+    """Hold payments no longer. Their buyers find them free after `busy_for` seconds; the engine
+    looks at them again after `due_in`. Nothing happens to what somebody has taken over."""
     now = timezone.now()
-    _rows(payment).update(
+    _rows(*payments).update(
         held_until=now + timedelta(seconds=busy_for), due_at=now + timedelta(seconds=due_in)
     )
 
@@ -131,25 +162,49 @@ def note(payment: Payment, kind: str, *, transaction: str = "", **data: Any) -> 
             tx_hash=transaction
         )
         payment.tx_hash = transaction
-    _record(payment, kind, timezone.now(), transaction=transaction, **data)
+    _record([payment], kind, timezone.now(), transaction=transaction, **data)
 
 
 @database.durable
-def settling(payment: Payment, hold: float) -> None:
-    """A settle call is about to go out. Raises `StaleMove`."""
+def settling(
+    payments: Sequence[Payment], hold: float, facilitator: str, transaction: str = ""
+) -> None:
+    """A settle call is about to go out, to that facilitator. Raises `StaleMove`."""
     now = timezone.now()
-    _move(payment, [State.CLAIMED], State.SETTLING, held_until=now + timedelta(seconds=hold))
+    changes: dict[str, Any] = {"tx_hash": transaction} if transaction else {}
+    _move(
+        payments,
+        [State.CLAIMED],
+        State.SETTLING,
+        held_until=now + timedelta(seconds=hold),
+        facilitator=facilitator,
+        **changes,
+    )
 
 
 @database.durable
-def settled(payment: Payment, transaction: str) -> None:
-    """A transaction was named. The buyer is owed what it bought, so there is a receipt.
+def asks_another(payment: Payment, facilitator: str, hold: float) -> None:
+    """The one before did not send anything; the next one is about to be asked.
+
+    Raises `StaleMove`.
+    """
+    now = timezone.now()
+    rows = _rows(payment).filter(state=State.SETTLING)
+    if not rows.update(facilitator=facilitator, held_until=now + timedelta(seconds=hold)):
+        raise StaleMove(f"payment={payment.pk} was taken over")
+    payment.facilitator = facilitator
+    _record([payment], "asks another", now, facilitator=facilitator)
+
+
+@database.durable
+def settled(payments: Sequence[Payment], transaction: str) -> None:
+    """A transaction was named. The buyers are owed what they bought, so there are receipts.
 
     Raises `StaleMove`.
     """
     now = timezone.now()
     _move(
-        payment,
+        payments,
         [State.SETTLING],
         State.SETTLED,
         signals.payment_settled,
@@ -159,14 +214,20 @@ def settled(payment: Payment, transaction: str) -> None:
         error_code="",
         error_detail="",
     )
-    _issue_receipt(payment, now)
+    _issue_receipts(payments, now)
 
 
 @database.durable
 def failed(payment: Payment, code: str, detail: str = "") -> None:
-    """It can never settle; what it opened on credit closes. Raises `StaleMove`."""
+    """It can never settle; what it opened on credit closes. Raises `StaleMove`.
+
+    What was settled once, and taken back by the chain, is `lost`.
+    """
+    if payment.state == State.SETTLING and payment.settled_at is not None:
+        lost(payment, code, detail)
+        return
     _move(
-        payment,
+        [payment],
         [State.CLAIMED, State.SETTLING],
         State.FAILED,
         signals.payment_failed,
@@ -193,51 +254,87 @@ def delivered(payment: Payment) -> None:
     if not changed:
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
-    _record(payment, "delivered", now)
+    _record([payment], "delivered", now)
     if payment.on_credit:
-        _issue_receipt(payment, now)
+        _issue_receipts([payment], now)
 
 
 @database.durable
-def confirmed(payment: Payment, evidence: Paid) -> None:
-    """The chain shows it, deep enough: final, and its receipt gets its number.
+def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
+    """The chain shows payments, deep enough: final, and their receipts get their numbers.
+
+    Each pair is a transaction and the payments in it. Raises `StaleMove`.
+    """
+    now = timezone.now()
+    for payments, evidence in found:
+        _move(
+            payments,
+            [State.SETTLED],
+            State.CONFIRMED,
+            signals.payment_confirmed,
+            whoever_holds=True,
+            tx_hash=evidence.transaction,
+            block_number=evidence.block_number,
+            block_hash=evidence.block_hash,
+            confirmed_at=now,
+            error_code="",
+            error_detail="",
+        )
+    _number_receipts([payment.pk for payments, _ in found for payment in payments])
+
+
+_BACK = {
+    (State.SETTLED, State.SETTLING),
+    (State.CONFIRMED, State.SETTLING),
+    (State.CONFIRMED, State.SETTLED),
+}
+
+
+@database.durable
+def taken_back(payment: Payment, state: State, reason: str) -> None:
+    """The chain does not show any more what it had shown: back to `settled` or `settling`.
 
     Raises `StaleMove`.
     """
-    now = timezone.now()
-    using = database.alias()
-    _move(
-        payment,
-        [State.SETTLED],
-        State.CONFIRMED,
-        signals.payment_confirmed,
-        tx_hash=evidence.transaction,
-        block_number=evidence.block_number,
-        block_hash=evidence.block_hash,
-        confirmed_at=now,
-        error_code="",
-        error_detail="",
-    )
-    # One numbering at a time, so that there are no gaps: whoever has the first receipt locked
-    # counts. (Before there is one, and on SQLite, the unique number or the write lock decides.)
-    receipts = Receipt.objects.using(using)
-    receipts.select_for_update().filter(number=1).first()
-    last = receipts.aggregate(last=Max("number"))["last"] or 0
-    receipts.filter(payment=payment).update(number=last + 1)
+    origin = State(payment.state)
+    assert (origin, state) in _BACK
+    changes: dict[str, Any] = {"block_number": None, "block_hash": "", "confirmed_at": None}
+    _move([payment], [origin], state, **changes, due_at=timezone.now(), error_detail=reason)
+    if payment.on_credit and state == State.SETTLING:
+        credit.count_again(payment)
+    log.error("payment=%s is not on the chain any more: %s", payment.pk, reason)
+
+
+@database.durable
+def moved_to_block(payment: Payment, evidence: Paid) -> None:
+    """A confirmed payment is in another block than it was. Raises `StaleMove`."""
+    rows = _rows(payment).filter(state=State.CONFIRMED)
+    changes = {
+        "tx_hash": evidence.transaction,
+        "block_number": evidence.block_number,
+        "block_hash": evidence.block_hash,
+    }
+    if not rows.update(**changes):
+        raise StaleMove(f"payment={payment.pk} is not confirmed any more")
+    _record([payment], "in another block", timezone.now(), **changes)
 
 
 @database.durable
 def lost(payment: Payment, code: str, detail: str = "") -> None:
     """It was settled and the chain shows otherwise: passes go. Raises `StaleMove`."""
+    was_taken_back = payment.state == State.SETTLING and payment.settled_at is not None
+    origin = State.SETTLING if was_taken_back else State.SETTLED
     _move(
-        payment,
-        [State.SETTLED],
+        [payment],
+        [origin, State.CONFIRMED] if origin == State.SETTLED else [origin],
         State.LOST,
         signals.payment_lost,
         error_code=code,
         error_detail=detail,
         closed_at=timezone.now(),
     )
+    if payment.on_credit and was_taken_back:
+        credit.take_back([payment])
     _revoke_pass(payment)
 
 
@@ -246,31 +343,57 @@ def _revoke_pass(payment: Payment) -> None:
     passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
 
 
-def _issue_receipt(payment: Payment, at: datetime) -> None:
-    """The receipt of what is delivered or owed; on credit, the delivery issued it already."""
+def _issue_receipts(payments: Sequence[Payment], at: datetime) -> None:
+    """The receipts of what is delivered or owed, for those that have none yet."""
     receipts = Receipt.objects.using(database.alias())
-    if payment.on_credit and receipts.filter(payment=payment).exists():
-        return
-    offer = payment.taken_offer
-    resource = Resource.objects.using(database.alias()).get(pk=payment.resource_id)
-    receipts.create(
-        payment=payment,
-        issued_at=at,
-        sold={
-            "resource": resource.slug,
-            "title": resource.title,
-            "url": payment.url,
-            "method": payment.method,
-            "price": money(offer.price),
-            "currency": offer.currency,
-            "symbol": offer.symbol,
-        },
+    keys = [payment.pk for payment in payments]
+    known = set(receipts.filter(payment__in=keys).values_list("payment_id", flat=True))
+    without = [payment for payment in payments if payment.pk not in known]
+    resources = Resource.objects.using(database.alias()).in_bulk(
+        {payment.resource_id for payment in without}
+    )
+    receipts.bulk_create(
+        Receipt(payment=payment, issued_at=at, sold=_sold(payment, resources[payment.resource_id]))
+        for payment in without
     )
 
 
-def confirmations(payment: Payment) -> int:
-    """How deep in the chain a payment must be to be final."""
-    return Account.objects.using(database.alias()).get(pk=payment.account_id).confirmations
+def _sold(payment: Payment, resource: Resource) -> dict[str, str]:
+    """What was sold, as it was then."""
+    offer = payment.taken_offer
+    return {
+        "resource": resource.slug,
+        "title": resource.title,
+        "url": payment.url,
+        "method": payment.method,
+        "price": money(offer.price),
+        "currency": offer.currency,
+        "symbol": offer.symbol,
+    }
+
+
+def _number_receipts(keys: list[int]) -> None:
+    """Give receipts the next numbers, without gaps: one numbering at a time.
+
+    Whoever has the first receipt locked counts. (Before there is one, and on SQLite, the unique
+    number or the write lock decides.)
+    """
+    receipts = Receipt.objects.using(database.alias())
+    receipts.select_for_update().filter(number=1).first()
+    last = receipts.aggregate(last=Max("number"))["last"] or 0
+    # What was confirmed before, and taken back by a reorganisation, keeps its number.
+    unnumbered = list(receipts.filter(payment__in=keys, number=None).order_by("pk"))
+    for number, receipt in enumerate(unnumbered, last + 1):
+        receipt.number = number
+    if len(unnumbered) == 1:
+        receipts.filter(pk=unnumbered[0].pk).update(number=last + 1)
+    else:
+        receipts.bulk_update(unnumbered, ["number"], batch_size=200)
+
+
+def account(payment: Payment) -> Account:
+    """Where it goes, with how deep in the chain it must be to be final."""
+    return Account.objects.using(database.alias()).get(pk=payment.account_id)
 
 
 def find(identities: list[str]) -> Payment | None:
@@ -279,42 +402,58 @@ def find(identities: list[str]) -> Payment | None:
 
 
 def _move(
-    payment: Payment,
+    payments: Sequence[Payment],
     origins: list[State],
     state: State,
     signal: Signal | None = None,
+    *,
+    whoever_holds: bool = False,
     **changes: Any,
 ) -> None:
-    """Compare and swap, with the event; the signal goes out once it is committed."""
+    """Compare and swap, with the events; the signals go out once it is committed.
+
+    All of them move, or none: then this raises `StaleMove`, and the transaction is off.
+    `whoever_holds`: what the chain proves needs no holder's leave.
+    """
     now = timezone.now()
-    came_from = payment.state
-    changed = _rows(payment).filter(state__in=origins).update(state=state, **changes)
-    if not changed:
-        raise StaleMove(f"payment={payment.pk} did not move to {state}: somebody else moved it")
-    if payment.on_credit and state in (State.SETTLED, State.FAILED):
-        credit.take_back(payment)
-    payment.state = state
-    for name, value in changes.items():
-        setattr(payment, name, value)
+    rows = _all_rows(payments) if whoever_holds else _rows(*payments)
+    changed = rows.filter(state__in=origins).update(state=state, **changes)
+    if changed != len(payments):
+        keys = ", ".join(f"payment={payment.pk}" for payment in payments)
+        raise StaleMove(f"{keys} did not move to {state}: somebody else moved it")
+    if state in (State.SETTLED, State.FAILED):
+        credit.take_back([p for p in payments if p.on_credit and p.state != State.CONFIRMED])
     told = {
-        k: v for k, v in changes.items() if k in ("tx_hash", "error_code", "error_detail") and v
+        k: v
+        for k, v in changes.items()
+        if k in ("tx_hash", "error_code", "error_detail", "block_number", "facilitator") and v
     }
-    if "block_number" in changes:
-        told["block_number"] = changes["block_number"]
-    _record(payment, state, now, **told)
-    is_loss = state in (State.FAILED, State.LOST) and payment.delivered_at is not None
-    level = logging.ERROR if is_loss or state == State.LOST else logging.INFO
+    _record(payments, state, now, **told)
+    for payment in payments:
+        came_from, payment.state = payment.state, state
+        for name, value in changes.items():
+            setattr(payment, name, value)
+        _log_move(payment, came_from)
+        if signal is not None:
+            tell = partial(_tell, signal, payment)
+            transaction.on_commit(tell, using=database.alias(), robust=True)
+
+
+def _log_move(payment: Payment, came_from: str) -> None:
+    is_loss = payment.state == State.FAILED and payment.delivered_at is not None
     log.log(
-        level,
+        logging.ERROR if is_loss or payment.state == State.LOST else logging.INFO,
         "payment=%s %s -> %s%s",
         payment.pk,
         came_from,
-        state,
+        payment.state,
         f" ({payment.error_code})" if payment.error_code else "",
-        extra={"payment": payment.pk, "state": str(state), "error_code": payment.error_code},
+        extra={
+            "payment": payment.pk,
+            "state": str(payment.state),
+            "error_code": payment.error_code,
+        },
     )
-    if signal is not None:
-        transaction.on_commit(lambda: _tell(signal, payment), using=database.alias(), robust=True)
 
 
 def _tell(signal: Signal, payment: Payment) -> None:
@@ -323,16 +462,28 @@ def _tell(signal: Signal, payment: Payment) -> None:
             log.error("payment=%s: %r failed", payment.pk, receiver, exc_info=answer)
 
 
-def _rows(payment: Payment) -> Any:
-    """The payment's row, if nobody has taken it up since."""
-    return Payment.objects.using(database.alias()).filter(pk=payment.pk, attempts=payment.attempts)
+def _rows(*payments: Payment) -> Any:
+    """The payments' rows, as far as nobody has taken them up since."""
+    by_attempts: dict[int, list[int]] = {}
+    for payment in payments:
+        by_attempts.setdefault(payment.attempts, []).append(payment.pk)
+    ours = Q(pk__in=[])
+    for attempts, keys in by_attempts.items():
+        ours |= Q(attempts=attempts, pk__in=keys)
+    return Payment.objects.using(database.alias()).filter(ours)
+
+
+def _all_rows(payments: Sequence[Payment]) -> Any:
+    keys = [payment.pk for payment in payments]
+    return Payment.objects.using(database.alias()).filter(pk__in=keys)
 
 
 def _fresh(payment: Payment) -> Payment:
     return Payment.objects.using(database.alias()).get(pk=payment.pk)
 
 
-def _record(payment: Payment, kind: str, at: datetime, **data: Any) -> None:
-    PaymentEvent.objects.using(database.alias()).create(
-        payment=payment, kind=kind, at=at, data={k: v for k, v in data.items() if v != ""}
+def _record(payments: Sequence[Payment], kind: str, at: datetime, **data: Any) -> None:
+    told = {k: v for k, v in data.items() if v not in ("", None)}
+    PaymentEvent.objects.using(database.alias()).bulk_create(
+        PaymentEvent(payment=payment, kind=kind, at=at, data=told) for payment in payments
     )

@@ -1,24 +1,28 @@
 """How a claimed payment gets settled, and how an unknown outcome is resolved.
 
     settle   claimed -> settling -> settled | failed, or stays settling: unknown
+    carry    the same for many at once, in a transaction of our own; `landed` is its answer
     resolve  settling (unknown) -> settled | failed, or stays
-    confirm  settled -> confirmed | lost, or stays
+    confirm  settled -> confirmed | lost, or stays; back, if the chain took back what it showed
 
-All three are steps: the gate and the Celery tasks run the same lines. No transaction is open
+All are steps: the gate and the Celery tasks run the same lines. No transaction is open
 and no lock is held while a facilitator or a node is asked.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from paywall import conf, database, facilitators, ledger, schemes
-from paywall.evm.rpc import Node
+from paywall import conf, database, facilitators, faults, ledger, nodes, outbox, schemes
+from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.facilitators import health
+from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.steps import query
 from paywall.vocabulary import (
@@ -35,7 +39,8 @@ from paywall.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from paywall.models import Payment
+    from paywall.evm.rpc import Node, TransactionReceipt
+    from paywall.models import Transaction
     from paywall.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -50,40 +55,128 @@ LONGEST_PAUSE = 3600
 """Seconds between two looks at a payment that will not resolve."""
 
 
-def node_for(network: str) -> Node | None:
-    """The node that reads a network, or None where the site has none."""
-    settings = conf.get()
-    url = settings.rpc_url(network)
-    return Node(url, settings.rpc_timeout) if url else None
+CARRIED_PAUSE = 60
+"""Seconds after which a payment that a transaction carries is looked at by itself."""
+
+REOPENED_AFTER = timedelta(seconds=30)
+"""When the chain shows nothing of a settled payment for so long, it is asked for once more."""
 
 
 def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
     """Settle a payment that was claimed and is held by the caller. Raises `StaleMove`."""
     try:
-        facilitator = facilitators.get()
+        candidates = yield from facilitators.for_account(payment.account_id)
     except Unavailable as error:
         if payment.on_credit:
             return Unknown(error.code)
         yield from query(ledger.failed, payment, error.code, "no facilitator is configured")
         return Rejected(error.code, ours=True)
-    yield from query(ledger.settling, payment, settle_hold())
+    yield from query(ledger.settling, [payment], settle_hold(), candidates[0].name)
     try:
-        return (yield from _settle(payment, facilitator, then))
+        return (yield from _settle(payment, candidates, then))
     except LedgerUnavailable:
         log.exception("payment=%s: what became of it could not be written", payment.pk)
         return Unknown("it could not be written down", payment.tx_hash)
 
 
 def _settle(
-    payment: Payment, facilitator: facilitators.Facilitator, then: Then | None
+    payment: Payment, candidates: Sequence[facilitators.Facilitator], then: Then | None
 ) -> Steps[Settlement]:
-    answer = yield from facilitator.settle(_order(payment))
+    """Ask the first; the next one only where the one before certainly sent nothing."""
+    answer: Settlement = Unknown("nobody was asked")
+    for facilitator in candidates:
+        if facilitator.name != payment.facilitator:
+            yield from query(ledger.asks_another, payment, facilitator.name, settle_hold())
+        answer = yield from _ask(payment, facilitator)
+        if not (isinstance(answer, Rejected) and answer.ours):
+            break
     if isinstance(answer, Rejected) and answer.ours and payment.on_credit:
         # The content is out: our own trouble must not let the payment go. It is asked again.
         answer = Unknown(f"{answer.code}: {answer.detail}")
     if isinstance(answer, Unknown):
         answer = yield from _find_out(payment, facilitator, answer)
     return (yield from _conclude(payment, answer, then))
+
+
+def _ask(payment: Payment, facilitator: facilitators.Facilitator) -> Steps[Settlement]:
+    faults.reach("settle: about to ask")
+    answer = yield from facilitator.settle(order(payment))
+    faults.reach("settle: answered")
+    if isinstance(answer, Rejected) and answer.ours:
+        log.warning("payment=%s not taken by %s: %s", payment.pk, facilitator.name, answer.detail)
+        yield from health.failed(facilitator.name, answer.detail)
+    elif isinstance(answer, Unknown):
+        yield from health.failed(facilitator.name, answer.reason)
+    else:
+        yield from health.worked(facilitator.name)
+    return answer
+
+
+def carry(
+    payments: Sequence[Payment], facilitator: facilitators.OnchainFacilitator
+) -> Steps[list[Payment]]:
+    """Settle many payments of one network in one transaction; the caller holds them.
+
+    Returns those that have to be settled one by one: a simulation refused them.
+    """
+    by_identity = {payment.identity: payment for payment in payments}
+
+    def written(transaction: Transaction, orders: list[facilitators.Order]) -> None:
+        carried = [by_identity[order.identity] for order in orders]
+        ledger.settling(carried, settle_hold(), facilitator.name, transaction.hash)
+
+    try:
+        refusals = yield from facilitator.carry([order(p) for p in payments], written)
+    except outbox.NotSent as error:
+        log.warning("%d payments wait: %s", len(payments), error)
+        yield from health.failed(facilitator.name, str(error))
+        for payment in payments:
+            yield from query(ledger.let_go, payment, due_in=pause(payment.attempts))
+        return []
+    except StaleMove as error:
+        log.warning("A batch was given up: %s", error)
+        return list(payments)
+    yield from health.worked(facilitator.name)
+    refused = [by_identity[refusal.order.identity] for refusal in refusals]
+    carried = [payment for payment in payments if payment.state == State.SETTLING]
+    yield from query(ledger.let_go, *carried, due_in=CARRIED_PAUSE)
+    return refused
+
+
+def landed(transaction: Transaction, receipt: TransactionReceipt) -> Steps[int]:
+    """A block has a transaction of ours: settle what it carried and paid. Returns how many.
+
+    Those that somebody holds are left to whoever that is, and what it did not pay to the sweep.
+    """
+    faults.reach("batch: landed")
+    carried = yield from query(_carried_by, transaction)
+    paid = [p for p in carried if facilitators.paid_in(order(p), receipt)]
+    unpaid = [p for p in carried if p not in paid]
+    settled = 0
+    try:
+        if paid:
+            yield from query(ledger.settled, paid, receipt.transaction)
+        settled = len(paid)
+    except StaleMove:
+        for payment in paid:
+            try:
+                yield from query(ledger.settled, [payment], receipt.transaction)
+                settled += 1
+            except StaleMove as error:
+                log.warning("payment=%s: %s", payment.pk, error)
+    faults.reach("batch: settled")
+    if unpaid:
+        yield from query(ledger.let_go, *unpaid)
+    return settled
+
+
+def _carried_by(transaction: Transaction) -> list[Payment]:
+    identities = transaction.carries.using(database.alias()).values("identity")
+    return list(
+        Payment.objects.using(database.alias()).filter(
+            identity__in=identities, state=State.SETTLING, held_until__lte=timezone.now()
+        )
+    )
 
 
 def _find_out(
@@ -94,7 +187,7 @@ def _find_out(
         ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
     )
     log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
-    node = node_for(payment.network)
+    node = nodes.of(payment.network)
     if node is not None:
         return (yield from _by_chain(payment, node, answer))
     if answer.transaction:
@@ -111,11 +204,12 @@ def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) ->
     second asking can only prove success: a refusal may be the first asking's doing. Raises
     `StaleMove`.
     """
-    node = node_for(payment.network)
+    node = nodes.of(payment.network)
     known = Unknown("not resolved yet", payment.tx_hash)
     outcome = (yield from _by_chain(payment, node, known)) if node is not None else known
     unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
-    if node is None or (unspent and (buyer_waits or payment.on_credit)):
+    is_out = payment.on_credit or payment.delivered_at is not None
+    if node is None or (unspent and (buyer_waits or is_out)):
         outcome = yield from _ask_again(payment)
     return (yield from _conclude(payment, outcome, then))
 
@@ -126,12 +220,11 @@ def overtake(payment: Payment) -> Steps[Payment | None]:
     Its holder may have died; if it lives, its own move comes too late and gives way. None: the
     holder is to be waited for. It is, in any case, while its call is young.
     """
-    node = node_for(payment.network)
+    node = nodes.of(payment.network)
     still_held = (payment.held_until - timezone.now()).total_seconds()
     if node is None or settle_hold() - still_held < PATIENCE:
         return None
-    confirmations = yield from query(ledger.confirmations, payment)
-    if isinstance((yield from _look(payment, node, confirmations)), Paid):
+    if isinstance((yield from _look(payment, node)), Paid):
         return (yield from query(ledger.take_up, payment, settle_hold(), though_held=True))
     return None
 
@@ -139,10 +232,10 @@ def overtake(payment: Payment) -> Steps[Payment | None]:
 def _ask_again(payment: Payment) -> Steps[Settlement]:
     """Put the same payload before the same facilitator once more."""
     try:
-        facilitator = facilitators.get()
+        facilitator = facilitators.get(payment.facilitator)
     except Unavailable as error:
         return Unknown(error.code, payment.tx_hash)
-    answer = yield from facilitator.settle(_order(payment))
+    answer = yield from _ask(payment, facilitator)
     if isinstance(answer, Settled):
         return answer
     unknown = (
@@ -162,28 +255,39 @@ def _ask_again(payment: Payment) -> Steps[Settlement]:
 
 
 def confirm(payment: Payment) -> Steps[Finding]:
-    """Look for a settled payment on the chain and move it if the answer is final."""
-    node = node_for(payment.network)
+    """Look for a settled or confirmed payment on the chain; move it if the answer is final, or
+    back if the chain does not show any more what it had shown."""
+    node = nodes.of(payment.network)
     if node is None:
         return Undecided("no RPC URL for this network")
-    depth = yield from query(ledger.confirmations, payment)
-    finding = yield from _look(payment, node, depth)
+    finding = yield from _look(payment, node)
     try:
-        match finding:
-            case Paid() if finding.depth >= depth:
-                yield from query(ledger.confirmed, payment, finding)
-                return finding
-            case Spent() if finding.depth >= depth:
-                yield from query(ledger.lost, payment, Code.SPENT_ELSEWHERE, finding.reason)
-                return finding
-            case Unspent(never=True):
-                yield from query(
-                    ledger.lost, payment, Code.NOTHING_MOVED, "the authorization expired unused"
-                )
-                return finding
+        yield from query(_act_on, payment, finding)
     except StaleMove:
         return Undecided("somebody else moved it")
     return finding
+
+
+def _act_on(payment: Payment, finding: Finding) -> None:
+    was_confirmed = payment.state == State.CONFIRMED
+    match finding:
+        case Paid(final=True) if was_confirmed:
+            ledger.moved_to_block(payment, finding)
+        case Paid(final=True):
+            ledger.confirmed([([payment], finding)])
+        case Paid() if was_confirmed:
+            ledger.taken_back(payment, State.SETTLED, "it is in a newer block")
+        case Spent(final=True):
+            ledger.lost(payment, Code.SPENT_ELSEWHERE, finding.reason)
+        case Unspent(never=True):
+            ledger.lost(payment, Code.NOTHING_MOVED, "the authorization expired unused")
+        case Unspent() if was_confirmed or _is_missing(payment):
+            ledger.taken_back(payment, State.SETTLING, "the chain shows nothing of it")
+
+
+def _is_missing(payment: Payment) -> bool:
+    settled_at = payment.settled_at
+    return settled_at is not None and timezone.now() - settled_at > REOPENED_AFTER
 
 
 def pause(attempts: int) -> float:
@@ -196,17 +300,16 @@ _UNSPENT = "the chain has not seen it"
 
 def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
     """What the chain makes of an unknown outcome."""
-    depth = yield from query(ledger.confirmations, payment)
-    match (yield from _look(payment, node, depth)):
+    match (yield from _look(payment, node)):
         case Paid(transaction=transaction):
             return Settled(transaction)
         case Unspent(never=True):
             return Rejected(Code.NEVER_SETTLED)
-        case Unspent(reverted=True):
+        case Unspent(reverted=True) if payment.delivered_at is None:
             return Rejected(Code.REVERTED)
         case Unspent():
             return Unknown(_UNSPENT, known.transaction)
-        case Spent() as spent if spent.depth >= depth:
+        case Spent(final=True) as spent:
             return Rejected(Code.SPENT_ELSEWHERE, spent.reason)
         case Spent() as spent:
             return Unknown(spent.reason, known.transaction)
@@ -214,7 +317,30 @@ def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]
             return Unknown(f"{known.reason}; {reason}", known.transaction)
 
 
-def _look(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
+def _look(payment: Payment, node: Node) -> Steps[Finding]:
+    """What the chain shows. What speaks against a payment, enough nodes must say."""
+    account = yield from query(ledger.account, payment)
+    try:
+        confirmations = account.confirmations
+        if account.finalized:
+            confirmations = yield from node.depth_of_finality()
+    except NodeError as error:
+        return Undecided(str(error))
+    finding = yield from _find(payment, node, confirmations)
+    if isinstance(finding, Paid | Undecided) or len(node.urls) == 1:
+        return finding
+    agreeing, singles = 0, node.each()
+    for single in singles:
+        other = yield from _find(payment, single, confirmations)
+        if isinstance(other, Paid):
+            return Undecided("the nodes disagree: one says that it is paid")
+        agreeing += other == finding
+    if agreeing >= min(conf.get().rpc_quorum, len(singles)):
+        return finding
+    return Undecided("not enough nodes say the same")
+
+
+def _find(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
     offer = payment.taken_offer
     clue = Clue(payment.created_at, confirmations, payment.tx_hash)
     return (yield from schemes.named(offer.scheme).find(payment.payload, offer, node, clue))
@@ -231,7 +357,7 @@ def _why_it_reverted(
     """
     if answer.reason != "transaction_failed":
         return answer
-    verdict = yield from facilitator.verify(_order(payment))
+    verdict = yield from facilitator.verify(order(payment))
     if verdict.valid is False and verdict.reason in (
         "invalid_exact_evm_insufficient_balance",
         "insufficient_funds",
@@ -242,7 +368,7 @@ def _why_it_reverted(
 
 @database.durable
 def _settled(payment: Payment, transaction: str, then: Then | None) -> None:
-    ledger.settled(payment, transaction)
+    ledger.settled([payment], transaction)
     if then is not None:
         then(payment)
 
@@ -252,6 +378,7 @@ def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps
     match outcome:
         case Settled():
             yield from query(_settled, payment, outcome.transaction, then)
+            faults.reach("settle: written")
         case Rejected():
             yield from query(ledger.failed, payment, outcome.code, outcome.detail)
         case Unknown():
@@ -266,9 +393,14 @@ def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps
     return outcome
 
 
-def _order(payment: Payment) -> facilitators.Order:
+def order(payment: Payment) -> facilitators.Order:
+    """What a facilitator is given of a payment."""
     return facilitators.Order(
-        offer=payment.taken_offer, payload=payment.payload, payer=payment.payer, url=payment.url
+        offer=payment.taken_offer,
+        payload=payment.payload,
+        payer=payment.payer,
+        url=payment.url,
+        identity=payment.identity,
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -55,7 +56,14 @@ class Send:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Step = Query | Call | Send
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for some seconds: a block takes its time."""
+
+    seconds: float
+
+
+Step = Query | Call | Send | Wait
 Steps = Generator[Step, Any, T]
 
 
@@ -74,19 +82,34 @@ def send(step: Send) -> Steps[httpx.Response]:
     return cast("httpx.Response", (yield step))
 
 
+def wait(seconds: float) -> Steps[None]:
+    """Have some time pass."""
+    yield Wait(seconds)
+
+
 def run(steps: Steps[T]) -> T:
     """Perform the steps here and now, blocking."""
     try:
         step = next(steps)
         while True:
             try:
-                answer = _send(step) if isinstance(step, Send) else step.run()
+                answer = _perform(step)
             except Exception as error:
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
     except StopIteration as done:
         return cast("T", done.value)
+
+
+def _perform(step: Step) -> Any:
+    match step:
+        case Send():
+            return _send(step)
+        case Wait():
+            return time.sleep(step.seconds)
+        case _:
+            return step.run()
 
 
 async def arun(steps: Steps[T]) -> T:
@@ -98,6 +121,8 @@ async def arun(steps: Steps[T]) -> T:
                 return await sync_to_async(step.run, thread_sensitive=True)()
             case Call():
                 return await step.run()
+            case Wait():
+                return await asyncio.sleep(step.seconds)
             case Send():
                 # In a thread, not by an async client: connections belong to an event loop, and
                 # under WSGI every request of an async view has a loop of its own.

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from paywall import conf, facilitators, ledger, offers, schemes, settlement
+from paywall import conf, facilitators, ledger, nodes, offers, schemes
 from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, Refused, Unavailable
 from paywall.steps import query
@@ -59,7 +59,7 @@ def can_afford(offer: Offer, authorization: Authorization) -> Steps[bool]:
 
     True where nobody can be asked; False where the node does not answer. Kept for a while.
     """
-    node = settlement.node_for(offer.network)
+    node = nodes.of(offer.network)
     if node is None or not conf.get().balance_check:
         return True
     key = (offer.network, offer.asset, authorization.payer, offer.amount)
@@ -99,14 +99,20 @@ def _ask_facilitator(offer: Offer, authorization: Authorization, url: str) -> St
     """What is no plain key's signature may be a contract wallet's: /verify must say so."""
     scheme = schemes.named(offer.scheme)
     try:
-        node = settlement.node_for(offer.network)
+        node = nodes.of(offer.network)
         if not (yield from scheme.is_worth_asking(authorization, node)):
             raise Refused(Code.BAD_SIGNATURE)
     except NodeError as error:
         log.warning("Cannot look up the payer of an unproven signature: %s", error)
         raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
-    order = facilitators.Order(offer, authorization.payload, authorization.payer, url)
-    verdict = yield from facilitators.get().verify(order)
+    order = facilitators.Order(
+        offer, authorization.payload, authorization.payer, url, authorization.identity
+    )
+    verdict = facilitators.Verdict(None)
+    for facilitator in (yield from facilitators.for_account(offer.account_id)):
+        verdict = yield from facilitator.verify(order)
+        if verdict.valid is not None:
+            break
     if verdict.valid is None:
         log.warning("The facilitator could not verify a signature: %s", verdict.reason)
         raise Unavailable(Code.FACILITATOR_UNAVAILABLE)

@@ -155,8 +155,8 @@ class Paid:
     transaction: str
     block_number: int
     block_hash: str
-    depth: int
-    """Blocks from the head down to it, itself included: 1 is the newest."""
+    final: bool
+    """Deep enough to stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,8 @@ class Spent:
 
     reason: str
     transaction: str
-    depth: int
+    final: bool
+    """Deep enough to stand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from paywall.models import Payment
 from paywall.vocabulary import Authorization, Paid
 from tests.doubles import TX
 
-BLOCK = Paid(TX, 7, "0x" + "bb" * 32, depth=9)
+BLOCK = Paid(TX, 7, "0x" + "bb" * 32, final=True)
 
 
 class Caller:

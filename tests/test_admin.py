@@ -67,8 +67,8 @@ RESOURCE = {
 @pytest.mark.parametrize("model", ["resource", "account", "payment", "receipt", "accesspass"])
 def test_every_list_opens(owner, item, model):
     payment, _ = claim(item)
-    ledger.settling(payment, 1)
-    ledger.settled(payment, BLOCK.transaction)
+    ledger.settling([payment], 1, "default")
+    ledger.settled([payment], BLOCK.transaction)
     assert owner.get(f"/admin/paywall/{model}/").status_code == 200
     assert owner.get(f"/admin/paywall/{model}/?q=0x9965").status_code in (200, 302)
 
@@ -180,8 +180,8 @@ def test_what_buyers_sign_cannot_be_changed(owner, account):
 
 def test_payments_are_read_only(owner, item):
     payment, _ = claim(item)
-    ledger.settling(payment, 1)
-    ledger.settled(payment, BLOCK.transaction)
+    ledger.settling([payment], 1, "default")
+    ledger.settled([payment], BLOCK.transaction)
     url = f"/admin/paywall/payment/{payment.pk}/"
     page = owner.get(f"{url}change/").content.decode()
     assert "settling" in page
@@ -202,15 +202,15 @@ def test_signatures_are_shown_nowhere(owner, item):
 def test_the_owner_finds_what_needs_a_look(owner, item):
     lost, _ = claim(item, "lost")
     for move in (
-        lambda: ledger.settling(lost, 1),
-        lambda: ledger.settled(lost, BLOCK.transaction),
+        lambda: ledger.settling([lost], 1, "default"),
+        lambda: ledger.settled([lost], BLOCK.transaction),
         lambda: ledger.lost(lost, "nothing_moved"),
     ):
         move()
     fine, _ = claim(item, "fine")
     owed, _ = claim(item, "owed")
-    ledger.settling(owed, 1)
-    ledger.settled(owed, BLOCK.transaction)
+    ledger.settling([owed], 1, "default")
+    ledger.settled([owed], BLOCK.transaction)
 
     def listed(query: str) -> set[int]:
         response = owner.get(f"/admin/paywall/payment/?{query}")
@@ -223,7 +223,7 @@ def test_the_owner_finds_what_needs_a_look(owner, item):
 
 def test_the_owner_may_have_payments_looked_at(owner, item, facilitator):
     payment, _ = claim(item)
-    ledger.settling(payment, 1)
+    ledger.settling([payment], 1, "default")
     final, _ = claim(item, "final")
     ledger.failed(final, "some_code")
     facilitator.settle = Answer(
@@ -242,9 +242,9 @@ def test_the_owner_may_have_payments_looked_at(owner, item, facilitator):
 
 def test_receipts_are_read_only_and_found(owner, item):
     payment, _ = claim(item)
-    ledger.settling(payment, 1)
-    ledger.settled(payment, BLOCK.transaction)
-    ledger.confirmed(payment, BLOCK)
+    ledger.settling([payment], 1, "default")
+    ledger.settled([payment], BLOCK.transaction)
+    ledger.confirmed([([payment], BLOCK)])
     receipt = Receipt.objects.get()
     page = owner.get(f"/admin/paywall/receipt/{receipt.pk}/change/").content.decode()
     assert f"/paywall/receipts/{receipt.public_id}/" in page

@@ -10,8 +10,8 @@ def test_all_defaults():
     settings = conf.read({})
     assert settings.offer_timeout == 300
     assert settings.cache_seconds == 1.0
-    assert settings.rpc_url("eip155:1") is None
-    assert settings.headers("settle") == {}
+    assert settings.rpc_nodes("eip155:1") == ()
+    assert settings.remotes() == {}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,14 @@ def test_all_defaults():
         ({"FACILITATOR_URL": "http://"}, "FACILITATOR_URL.* http"),
         ({"FACILITATOR_URL": "http://[broken"}, "FACILITATOR_URL.* http"),
         ({"FACILITATOR_HEADERS": {"a": 1}}, "FACILITATOR_HEADERS.* dict of strings"),
-        ({"RPC_URLS": ["x"]}, "RPC_URLS.* dict of strings"),
+        ({"RPC_URLS": ["x"]}, "RPC_URLS.* dict"),
+        ({"RPC_URLS": {"eip155:1": ["http://a", "x"]}}, "RPC_URLS.* http"),
+        ({"FACILITATORS": {"a": "http://x"}}, "FACILITATORS.* dict"),
+        ({"FACILITATORS": {"a": {"URL": "x"}}}, "FACILITATORS.* http"),
+        ({"FACILITATORS": {"a": {"BACKEND": "x"}}}, "FACILITATORS.*BACKEND.*onchain"),
+        ({"FACILITATOR_URL": "http://a", "FACILITATORS": {"a": {"URL": "http://x"}}}, "both"),
+        ({"GAS_KEY": "0x12"}, "GAS_KEY.* 32 bytes"),
+        ({"WALLET_FACTORIES": "0x12"}, "WALLET_FACTORIES.* list"),
         ({"RPC_URLS": {"eip155:1": "x"}}, "RPC_URLS.* http"),
     ],
 )

@@ -123,7 +123,7 @@ def test_who_did_not_pay_settles_in_line_until_one_is_confirmed(get, cheap, buye
     facilitator.settle = success()
     assert buys(get, buyer).status_code == 200
     assert on_credit() == [True, False, False]
-    ledger.confirmed(Payment.objects.latest("pk"), BLOCK)
+    ledger.confirmed([([Payment.objects.latest("pk")], BLOCK)])
     buys(get, buyer)
     assert on_credit()[-1] is True
     buys(get, Buyer())

@@ -502,7 +502,7 @@ def test_a_facilitator_in_the_clear_is_not_used(call, item, buyer, paywall_setti
     paywall_settings(FACILITATOR_URL="http://facilitator.example")
     response = call(headers=buyer.pays(call()))
     assert (response.status_code, code(response)) == (503, Code.FACILITATOR_UNAVAILABLE)
-    assert "not https" in caplog.text
+    assert "not at https" in caplog.text
 
 
 # ----------------------------------------------------------------------- Unknown outcomes

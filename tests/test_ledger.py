@@ -18,10 +18,10 @@ from tests.helpers import BLOCK, claim
 pytestmark = pytest.mark.django_db
 
 MOVES = {
-    State.SETTLING: lambda payment: ledger.settling(payment, 10),
-    State.SETTLED: lambda payment: ledger.settled(payment, TX),
+    State.SETTLING: lambda payment: ledger.settling([payment], 10, "default"),
+    State.SETTLED: lambda payment: ledger.settled([payment], TX),
     State.FAILED: lambda payment: ledger.failed(payment, "some_code", "why"),
-    State.CONFIRMED: lambda payment: ledger.confirmed(payment, BLOCK),
+    State.CONFIRMED: lambda payment: ledger.confirmed([([payment], BLOCK)]),
     State.LOST: lambda payment: ledger.lost(payment, "nothing_moved"),
 }
 ARROWS = {
@@ -31,6 +31,7 @@ ARROWS = {
     (State.SETTLING, State.FAILED),
     (State.SETTLED, State.CONFIRMED),
     (State.SETTLED, State.LOST),
+    (State.CONFIRMED, State.LOST),
 }
 WAYS = {
     State.CLAIMED: [],
@@ -113,7 +114,7 @@ def test_a_payment_can_be_taken_from_its_holder(payment):
     taken = ledger.take_up(Payment.objects.get(), 60, though_held=True)
     assert taken is not None
     with pytest.raises(StaleMove):
-        ledger.settling(payment, 10)
+        ledger.settling([payment], 10, "default")
     assert ledger.take_up(Payment.objects.get(), 60) is None
 
 
@@ -126,6 +127,40 @@ def test_who_was_too_late_cannot_move_it_any_more(payment):
             move(payment)
     ledger.let_go(payment)
     assert Payment.objects.get().held_until > timezone.now()
+
+
+@pytest.mark.parametrize(
+    ("origin", "state"),
+    [
+        (State.SETTLED, State.SETTLING),
+        (State.CONFIRMED, State.SETTLED),
+        (State.CONFIRMED, State.SETTLING),
+    ],
+)
+def test_what_the_chain_takes_back_goes_back(payment, origin, state):
+    brought_to(payment, origin)
+    ledger.taken_back(payment, state, "reorganised")
+    payment.refresh_from_db()
+    assert (payment.state, payment.block_number, payment.confirmed_at) == (state, None, None)
+    assert kinds(payment)[-1] == state
+
+
+def test_what_was_settled_once_is_lost_not_failed(payment):
+    brought_to(payment, State.SETTLED)
+    ledger.taken_back(payment, State.SETTLING, "reorganised")
+    ledger.failed(payment, "never_settled")
+    payment.refresh_from_db()
+    assert payment.state == State.LOST
+
+
+def test_a_receipt_keeps_its_number_when_it_is_confirmed_again(payment, item):
+    brought_to(payment, State.CONFIRMED)
+    ledger.taken_back(payment, State.SETTLED, "reorganised")
+    other, _ = claim(item, "two")
+    brought_to(other, State.CONFIRMED)
+    MOVES[State.CONFIRMED](payment)
+    numbers = Receipt.objects.order_by("pk").values_list("number", flat=True)
+    assert list(numbers) == [1, 2]
 
 
 def test_a_delivery_happens_once(payment):
@@ -157,7 +192,7 @@ def test_numbers_for_the_books_are_consecutive_and_come_with_confirmation(item):
     for payment in payments:
         brought_to(payment, State.SETTLED)
     for payment in (payments[2], payments[0], payments[3]):
-        ledger.confirmed(payment, BLOCK)
+        ledger.confirmed([([payment], BLOCK)])
     numbers = [Receipt.objects.get(payment=payment).number for payment in payments]
     assert numbers == [2, None, 1, 3]
 

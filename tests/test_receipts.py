@@ -13,8 +13,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def payment(item):
     payment, _ = claim(item)
-    ledger.settling(payment, 10)
-    ledger.settled(payment, BLOCK.transaction)
+    ledger.settling([payment], 10, "default")
+    ledger.settled([payment], BLOCK.transaction)
     return payment
 
 
@@ -36,7 +36,7 @@ def test_a_receipt_tells_how_its_payment_stands(payment):
     assert document["payment"]["payer"] == "0x9965…A4dc"
     assert document["payment"]["transactionUrl"].startswith("https://sepolia.basescan.org/tx/0x")
     assert document["confirmed"] is None
-    ledger.confirmed(payment, BLOCK)
+    ledger.confirmed([([payment], BLOCK)])
     document = Client().get(url()).json()
     assert document["number"] == 1
     assert document["payment"]["state"] == "confirmed"

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.django_db
 def shop(item):
     """One payment of each kind that the owner wants to know of."""
     stuck, _ = claim(item, "stuck")
-    ledger.settling(stuck, 1)
+    ledger.settling([stuck], 1, "default")
     owed, _ = claim(item, "owed")
-    ledger.settling(owed, 1)
-    ledger.settled(owed, BLOCK.transaction)
+    ledger.settling([owed], 1, "default")
+    ledger.settled([owed], BLOCK.transaction)
     lost, _ = claim(item, "lost")
-    ledger.settling(lost, 1)
-    ledger.settled(lost, BLOCK.transaction)
+    ledger.settling([lost], 1, "default")
+    ledger.settled([lost], BLOCK.transaction)
     ledger.lost(lost, "nothing_moved")
 
 

@@ -58,7 +58,7 @@ def look(node: Node, question: Question) -> Steps[Finding]:
         receipt = yield from node.receipt(question.transaction)
         if receipt is not None:
             if moved(receipt, question):
-                return paid(receipt, head)
+                return paid(receipt, head, question.confirmations)
             reverted = not receipt.succeeded
 
     if not (yield from _is_used(node, question)):
@@ -74,9 +74,9 @@ def look(node: Node, question: Question) -> Steps[Finding]:
     if receipt is None:
         return Undecided("a log's transaction has no receipt")
     if log.topics[0] == AUTHORIZATION_USED_TOPIC and moved(receipt, question):
-        return paid(receipt, head)
+        return paid(receipt, head, question.confirmations)
     reason = "cancelled" if log.topics[0] == AUTHORIZATION_CANCELED_TOPIC else "moved elsewhere"
-    return Spent(reason, receipt.transaction, head.number - receipt.block_number + 1)
+    return Spent(reason, receipt.transaction, _is_final(receipt, head, question.confirmations))
 
 
 def moved(receipt: TransactionReceipt, question: Question) -> bool:
@@ -115,10 +115,14 @@ def is_transfer(log: Log, token: str, payer: str, to: str, value: int) -> bool:
     )
 
 
-def paid(receipt: TransactionReceipt, head: Block) -> Paid:
-    """A transaction that paid, as deep as it is under the head."""
-    depth = head.number - receipt.block_number + 1
-    return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, depth)
+def paid(receipt: TransactionReceipt, head: Block, confirmations: int) -> Paid:
+    """A transaction that paid; final if it is deep enough under the head."""
+    final = _is_final(receipt, head, confirmations)
+    return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, final)
+
+
+def _is_final(receipt: TransactionReceipt, head: Block, confirmations: int) -> bool:
+    return head.number - receipt.block_number + 1 >= confirmations
 
 
 def balance(node: Node, token: str, owner: str) -> Steps[int]:

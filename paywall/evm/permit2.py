@@ -123,18 +123,23 @@ def look(node: Node, question: Question) -> Steps[Finding]:
         if receipt is not None:
             reverted = not receipt.succeeded
             if used and (yield from _moved(node, receipt, permit)):
-                return paid(receipt, head)
+                return paid(receipt, head, question.confirmations)
     if used:
         return Undecided("the nonce is used; in which transaction is not known")
     never = yield from is_out_of_time(node, permit.deadline, question.confirmations, head)
     return Unspent(never=never, reverted=reverted)
 
 
-def _moved(node: Node, receipt: TransactionReceipt, permit: PermitTransfer) -> Steps[bool]:
-    if not receipt.succeeded or not any(
+def moved(receipt: TransactionReceipt, permit: PermitTransfer) -> bool:
+    """Whether a transaction moved the permit's value; if by this permit, its input tells."""
+    return receipt.succeeded and any(
         is_transfer(log, permit.token, permit.payer, permit.to, permit.value)
         for log in receipt.logs
-    ):
+    )
+
+
+def _moved(node: Node, receipt: TransactionReceipt, permit: PermitTransfer) -> Steps[bool]:
+    if not moved(receipt, permit):
         return False
     return word(permit.nonce).hex() in (yield from node.transaction_input(receipt.transaction))
 

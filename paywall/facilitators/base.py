@@ -21,6 +21,8 @@ class Order:
     """The scheme's canonical payload."""
     payer: str
     url: str
+    identity: str
+    """By which the authorization is known, whoever asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Verdict:
 
 class Facilitator(Protocol):
     """Brings authorizations onto the chain."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+        ...
 
     def settle(self, order: Order) -> Steps[Settlement]:
         """Settle. What cannot be proven by the answer is `Unknown`, never an exception."""

@@ -30,7 +30,7 @@ from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
 from .base import Order, Verdict
 
 if TYPE_CHECKING:
-    from paywall.conf import Settings
+    from paywall.conf import Remote, Settings
     from paywall.steps import Steps
 
 REFUSALS = re.compile(
@@ -66,9 +66,11 @@ _REASON = re.compile(r"\w{1,100}", re.ASCII)
 class HttpFacilitator:
     """Settles over HTTP, once a call: whether to ask again is not for here to decide."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, name: str, remote: Remote, settings: Settings) -> None:
+        self.name = name
+        self._remote = remote
         self._settings = settings
-        self._url = settings.facilitator_url.rstrip("/")
+        self._url = remote.url.rstrip("/")
 
     def settle(self, order: Order) -> Steps[Settlement]:
         try:
@@ -107,7 +109,7 @@ class HttpFacilitator:
             "POST",
             f"{self._url}/{endpoint}",
             json=_body(order),
-            headers=settings.headers(endpoint),
+            headers=self._remote.headers(endpoint),
             timeout=httpx.Timeout(
                 settings.facilitator_read_timeout,
                 connect=settings.facilitator_connect_timeout,

@@ -13,7 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from paywall.evm import networks
 from paywall.evm.addresses import ZERO_ADDRESS, checksum, shortened
 
-from .validators import validate_address, validate_currency, validate_network
+from .validators import (
+    validate_address,
+    validate_currency,
+    validate_facilitators,
+    validate_network,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -72,6 +77,18 @@ class Account(models.Model):
         default=12,
         validators=[MinValueValidator(1)],
         help_text=_("Blocks after which a settled payment counts as final."),
+    )
+    finalized = models.BooleanField(
+        _("wait for finality"),
+        default=False,
+        help_text=_("Final is what the chain itself calls finalized, however deep that is."),
+    )
+    facilitators = models.CharField(
+        _("facilitators"),
+        max_length=200,
+        blank=True,
+        validators=[validate_facilitators],
+        help_text=_("Names from PAYWALL['FACILITATORS'], the first choice first. Empty: all."),
     )
     enabled = models.BooleanField(_("enabled"), default=True)
     disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
@@ -158,6 +175,10 @@ class Account(models.Model):
             setattr(self, name, getattr(token, name))
         self.currency = token.currency
         self.confirmations = token.confirmations
+
+    def facilitator_names(self) -> list[str]:
+        """Those that the owner chose for it, in order; none if it takes them as they come."""
+        return [name.strip() for name in self.facilitators.split(",") if name.strip()]
 
     def atomic(self, amount: Decimal) -> int | None:
         """An amount of the currency in the token's smallest unit; None if it is not whole."""

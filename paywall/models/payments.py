@@ -93,11 +93,23 @@ class Payment(models.Model):
     on_credit = models.BooleanField(
         _("on credit"), default=False, help_text=_("Delivered before it was settled.")
     )
+    facilitator = models.CharField(
+        _("facilitator"),
+        max_length=40,
+        blank=True,
+        help_text=_("Who was asked to settle it: nobody else is while the outcome is unknown."),
+    )
     error_code = models.CharField(_("error"), max_length=100, blank=True)
     error_detail = models.TextField(_("error detail"), blank=True)
     tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
     block_number = models.PositiveBigIntegerField(_("block"), null=True, blank=True)
     block_hash = models.CharField(_("block hash"), max_length=80, blank=True)
+    refunded = models.CharField(
+        _("refunded"),
+        max_length=78,
+        default="0",
+        help_text=_("In the token's smallest unit: paid back, or about to be."),
+    )
 
     attempts = models.PositiveIntegerField(
         _("attempts"), default=1, help_text=_("How often somebody took this payment up.")
@@ -128,6 +140,7 @@ class Payment(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["state", "due_at"], name="paywall_payment_work"),
+            models.Index(fields=["network", "block_number"], name="paywall_payment_block"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
+from paywall import conf
 from paywall.evm import networks
 from paywall.evm.addresses import ZERO_ADDRESS, checksum
 
@@ -34,3 +35,13 @@ def validate_address(value: str) -> None:
         )
     if canonical == ZERO_ADDRESS:
         raise ValidationError(_("Money sent to the zero address is gone."))
+
+
+def validate_facilitators(names: str) -> None:
+    """Names of facilitators that the settings know, with commas between."""
+    known = conf.get().remotes()
+    for name in filter(None, map(str.strip, names.split(","))):
+        if name not in known:
+            raise ValidationError(
+                _("“%(name)s” is not in PAYWALL['FACILITATORS']."), params={"name": name}
+            )

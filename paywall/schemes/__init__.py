@@ -5,8 +5,14 @@ The gate speaks to `Scheme` and names none of them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from . import eip3009
 from .base import Scheme
 from .exact_evm import ExactEvm
+
+if TYPE_CHECKING:
+    from paywall.evm.transfers import Transfer
 
 _SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (ExactEvm(),)}
 
@@ -21,4 +27,15 @@ def named(name: str) -> Scheme:
     return _SCHEMES[name]
 
 
-__all__ = ["Scheme", "get", "named"]
+FOUND_IN_LOGS = "eip3009:"
+"""What the identities begin with of payments that the chain's logs name."""
+
+
+def identify(network: str, transfer: Transfer) -> str | None:
+    """The identity of the payment that a transfer on the chain is; None if it is no payment."""
+    if transfer.nonce is None:
+        return None
+    return eip3009.identity(network, transfer.token, transfer.payer, transfer.nonce)
+
+
+__all__ = ["FOUND_IN_LOGS", "Scheme", "get", "identify", "named"]

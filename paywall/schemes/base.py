@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from paywall.evm.rpc import Node
+    from paywall.evm.rpc import Node, TransactionReceipt
     from paywall.steps import Steps
     from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
 
@@ -60,6 +60,16 @@ class Scheme(Protocol):
 
     def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
         """Whether the payer has the money now. Raises `NodeError`."""
+        ...
+
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        """The contract and the call data that settle it; None if it takes more than one call."""
+        ...
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        """Whether a transaction that carries it moved the money, by the logs."""
         ...
 
     def find(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from paywall.evm import eip3009, evidence, networks
+from paywall.evm import eip3009, evidence, networks, transactions
 from paywall.evm.eip3009 import TransferAuthorization
 from paywall.exceptions import Code, Refused
 from paywall.vocabulary import Authorization, Finding, Offer
@@ -15,12 +15,15 @@ from .base import Terms, could_be_contract, moment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paywall.evm.rpc import Node
+    from paywall.evm.rpc import Node, TransactionReceipt
     from paywall.steps import Steps
     from paywall.vocabulary import Clue, Credential
 
 _EARLIEST_USE = timedelta(minutes=15)
 """How long before our claim an authorization may have been used: clocks differ."""
+
+_NOT_DEPLOYED = bytes.fromhex("6492") * 16
+"""What a signature ends with that brings its wallet's deployment along (ERC-6492)."""
 
 
 class Eip3009:
@@ -74,6 +77,18 @@ class Eip3009:
         """Only a contract wallet's signature is not for us to check."""
         return (yield from could_be_contract(authorization, node))
 
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        authorization, signature = _read(payload)
+        if signature.endswith(_NOT_DEPLOYED):
+            return None
+        return offer.asset, transactions.transfer_with_authorization(authorization, signature)
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        question = evidence.Question(offer.asset, _read(payload)[0], since=0, confirmations=1)
+        return evidence.moved(receipt, question)
+
     def find(
         self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
     ) -> Steps[Finding]:
@@ -88,6 +103,11 @@ class Eip3009:
         return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))
 
 
+def identity(network: str, asset: str, payer: str, nonce: str) -> str:
+    """By what a payment is known; the token uses a payer's nonce once."""
+    return f"eip3009:{network}:{asset}:{payer}:{nonce}".lower()
+
+
 def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
     fields = payload.get("authorization")
     try:
@@ -98,7 +118,7 @@ def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
 
 
 def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:
-    return f"eip3009:{network}:{asset}:{authorization.payer}:{authorization.nonce}".lower()
+    return identity(network, asset, authorization.payer, authorization.nonce)
 
 
 def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:

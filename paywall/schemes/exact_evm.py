@@ -16,7 +16,7 @@ from .permit2 import Permit2
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paywall.evm.rpc import Node
+    from paywall.evm.rpc import Node, TransactionReceipt
     from paywall.steps import Steps
     from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
 
@@ -48,6 +48,14 @@ class ExactEvm:
 
     def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
         return (yield from balance(node, offer.asset, authorization.payer)) >= offer.amount
+
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        return _kind_of(payload).call(payload, offer)
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        return _kind_of(payload).paid_in(payload, offer, receipt)
 
     def find(
         self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue

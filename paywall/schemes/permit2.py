@@ -14,7 +14,7 @@ from .base import Terms, could_be_contract, moment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paywall.evm.rpc import Node
+    from paywall.evm.rpc import Node, TransactionReceipt
     from paywall.steps import Steps
     from paywall.vocabulary import Clue, Credential
 
@@ -59,6 +59,14 @@ class Permit2:
         if eip3009.signer(digest, signature) == permit.payer:
             return True
         return (yield from could_be_contract(authorization, node))
+
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        return None  # allowances come into it: the official package knows how
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        return permit2.moved(receipt, _read(payload)[0])
 
     def find(
         self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue

@@ -21,6 +21,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
+from paywall.evm.transactions import MULTICALL3
+
 HERE = Path(__file__).parent
 MNEMONIC = "test test test test test test test test test test test junk"
 
@@ -72,6 +74,15 @@ def compiled(*sources: Path) -> dict[str, str]:
     return dict(json.loads(output))
 
 
+@cache
+def multicall3() -> str:
+    """The code that deploys Multicall3 on chains that lack it."""
+    node = shutil.which("node") or "node"
+    return subprocess.run(
+        [node, "multicall3.mjs"], cwd=HERE, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
 class LocalChain:
     """An anvil node as a context manager, with the token in place.
 
@@ -99,6 +110,8 @@ class LocalChain:
         try:
             self._wait()
             self.put(USDC, compiled()["TestUSDC"])
+            deployed = self.rpc("eth_call", {"data": multicall3()}, "latest")
+            self.put(MULTICALL3, deployed)
         except BaseException:
             self.__exit__()
             raise
@@ -132,9 +145,13 @@ class LocalChain:
 
     def send(self, signature: str, *arguments: Any, to: str = USDC, sender: int = 9) -> str:
         """Call a contract's function in a transaction; returns its hash once it is mined."""
+        return self.send_from(account(sender).address, signature, *arguments, to=to)
+
+    def send_from(self, sender: str, signature: str, *arguments: Any, to: str = USDC) -> str:
+        """The same from any address that the node can sign for, or impersonates."""
         types = signature[signature.index("(") + 1 : -1].split(",")
         data = keccak(text=signature)[:4] + encode(types, arguments)
-        transaction = {"from": account(sender).address, "to": to, "data": "0x" + data.hex()}
+        transaction = {"from": sender, "to": to, "data": "0x" + data.hex()}
         transaction_hash = str(
             self.rpc("eth_sendTransaction", {**transaction, "gas": hex(300_000)})
         )

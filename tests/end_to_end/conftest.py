@@ -174,5 +174,18 @@ def shop(item, paywall_settings, chain, facilitator_url):
 
 
 @pytest.fixture
+def own_shop(item, paywall_settings, chain):
+    """The site settles for itself."""
+    paywall_settings(
+        FACILITATOR_URL="",
+        GAS_KEY=account(0).key.hex(),
+        TREASURY_KEY=account(1).key.hex(),
+        RPC_URLS={f"eip155:{CHAIN_ID}": chain.url},
+    )
+    chain.mine()
+    return Client()
+
+
+@pytest.fixture
 def rich_buyer(rich) -> Buyer:
     return Buyer(rich)

@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx
 from django.test import Client
+from eth_account.messages import encode_typed_data
 
-from paywall.testing import encode
-from site_demo.chain.local import LocalChain
+from paywall.testing import Buyer, encode
+from site_demo.chain.local import CHAIN_ID, USDC, LocalChain
 from tests.doubles import Answer
 
 TRANSFER = "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"
@@ -26,6 +27,26 @@ def submit(chain: LocalChain, payload: dict[str, Any]) -> str:
         int(inner["validBefore"]),
         bytes.fromhex(inner["nonce"][2:]),
         bytes.fromhex(payload["payload"]["signature"][2:]),
+    )
+
+
+def cancel(chain: LocalChain, buyer: Buyer, payload: dict[str, Any]) -> str:
+    """The buyer takes an authorization back before anybody submits it."""
+    nonce = bytes.fromhex(payload["payload"]["authorization"]["nonce"][2:])
+    domain = {"name": "USDC", "version": "2", "chainId": CHAIN_ID, "verifyingContract": USDC}
+    types = {
+        "CancelAuthorization": [
+            {"name": "authorizer", "type": "address"},
+            {"name": "nonce", "type": "bytes32"},
+        ]
+    }
+    message = {"authorizer": buyer.account.address, "nonce": nonce}
+    signed = buyer.account.sign_message(encode_typed_data(domain, types, message))
+    return chain.send(
+        "cancelAuthorization(address,bytes32,bytes)",
+        buyer.account.address,
+        nonce,
+        bytes(signed.signature),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from eth_account import Account as Key
-from eth_account.messages import encode_typed_data
 
 from paywall import engine
 from paywall.evm import evidence
@@ -18,7 +17,7 @@ from tests.doubles import TX, Answer, success
 from tests.helpers import code, let_lapse
 
 from .conftest import ROOT, SELLER
-from .helpers import pay, settles_and_dies, submit
+from .helpers import cancel, pay, settles_and_dies, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,27 +129,7 @@ def test_a_front_run_buyer_is_served(shop, chain, rich_buyer):
 
 def test_a_cancelled_authorization_buys_nothing(shop, chain, rich_buyer):
     payload = rich_buyer.payload(shop.get("/item/"))
-    nonce = bytes.fromhex(payload["payload"]["authorization"]["nonce"][2:])
-    domain = {
-        "name": "USDC",
-        "version": "2",
-        "chainId": CHAIN_ID,
-        "verifyingContract": local.USDC,
-    }
-    types = {
-        "CancelAuthorization": [
-            {"name": "authorizer", "type": "address"},
-            {"name": "nonce", "type": "bytes32"},
-        ]
-    }
-    message = {"authorizer": rich_buyer.account.address, "nonce": nonce}
-    signed = rich_buyer.account.sign_message(encode_typed_data(domain, types, message))
-    chain.send(
-        "cancelAuthorization(address,bytes32,bytes)",
-        rich_buyer.account.address,
-        nonce,
-        bytes(signed.signature),
-    )
+    cancel(chain, rich_buyer, payload)
     response = pay(shop, payload)
     assert (response.status_code, code(response)) == (402, "settlement_refused")
     payment = Payment.objects.get()
@@ -276,6 +255,10 @@ WALLET = "0x00000000000000000000000000000000C0FFEE00"
 
 @pytest.fixture
 def wallet(chain):
+    return deploy_wallet(chain)
+
+
+def deploy_wallet(chain: LocalChain) -> tuple[str, Buyer]:
     """A contract wallet with money, and its owner's key."""
     owner = Key.create()
     code = local.compiled(ROOT / "tests/end_to_end/contracts/TestWallet.sol")["TestWallet"]

@@ -36,6 +36,7 @@ ORDER = Order(
     payload={"signature": "0x01", "authorization": {"from": PAYER}},
     payer=PAYER,
     url="https://shop.example/item/",
+    identity="one",
 )
 
 
@@ -45,9 +46,16 @@ def double():
         yield running
 
 
+def asked(**settings):
+    read = conf.read(settings)
+    remote = read.remotes()["default"]
+    assert remote is not None
+    return HttpFacilitator("default", remote, read)
+
+
 def settle(double, **settings):
     settings = {"FACILITATOR_URL": double.url, "FACILITATOR_READ_TIMEOUT": 1.0, **settings}
-    return run(HttpFacilitator(conf.read(settings)).settle(ORDER))
+    return run(asked(**settings).settle(ORDER))
 
 
 def test_a_named_transaction_is_settled(double):
@@ -208,7 +216,7 @@ def test_connections_are_used_again(double):
 )
 def test_what_verify_says(double, answer, valid, reason):
     double.verify = answer
-    verdict = run(HttpFacilitator(conf.read({"FACILITATOR_URL": double.url})).verify(ORDER))
+    verdict = run(asked(FACILITATOR_URL=double.url).verify(ORDER))
     assert (verdict.valid, verdict.reason) == (valid, reason)
 
 
@@ -218,12 +226,12 @@ def test_what_verify_says(double, answer, valid, reason):
 )
 def test_a_verify_that_says_nothing(double, answer):
     double.verify = answer
-    verdict = run(HttpFacilitator(conf.read({"FACILITATOR_URL": double.url})).verify(ORDER))
+    verdict = run(asked(FACILITATOR_URL=double.url).verify(ORDER))
     assert verdict.valid is None
 
 
 async def _settle_async(double):
-    return await arun(HttpFacilitator(conf.read({"FACILITATOR_URL": double.url})).settle(ORDER))
+    return await arun(asked(FACILITATOR_URL=double.url).settle(ORDER))
 
 
 def test_the_same_on_an_event_loop(double):

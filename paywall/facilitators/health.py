@@ -1,0 +1,93 @@
+"""Which facilitators are well: one that failed some times in a row is asked last for a while.
+
+Shared by all processes through the database, and read at most once a second by each. While all
+is well nothing is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from paywall import database
+from paywall.models import FacilitatorHealth
+from paywall.steps import Steps, query
+
+log = logging.getLogger(__name__)
+
+FAILURES = 3
+"""In a row, after which a facilitator is avoided."""
+
+AVOIDED_FOR = timedelta(seconds=30)
+"""After which one payment tries it again."""
+
+_READ_EVERY = 1.0
+
+
+class _Known:
+    """What this process read last."""
+
+    until = 0.0
+    failing: dict[str, datetime | None] = {}
+
+
+def in_order(names: list[str]) -> Steps[list[str]]:
+    """The names, those to be avoided last."""
+    if len(names) < 2:
+        return names
+    if time.monotonic() > _Known.until:
+        yield from query(_read)
+    now = timezone.now()
+    return sorted(names, key=lambda name: (_Known.failing.get(name) or now) > now)
+
+
+def failed(name: str, trouble: str) -> Steps[None]:
+    """A call did not get through, or was not answered."""
+    yield from query(_failed, name, trouble)
+
+
+def worked(name: str) -> Steps[None]:
+    """A call was answered."""
+    if time.monotonic() > _Known.until:
+        yield from query(_read)
+    if name in _Known.failing:
+        yield from query(_worked, name)
+
+
+def _read() -> None:
+    rows = FacilitatorHealth.objects.using(database.alias()).filter(failures__gt=0)
+    try:
+        _Known.failing = dict(rows.values_list("name", "avoided_until"))
+    except DatabaseError:
+        log.exception("The facilitators' health could not be read")
+    _Known.until = time.monotonic() + _READ_EVERY
+
+
+def _failed(name: str, trouble: str) -> None:
+    rows = FacilitatorHealth.objects.using(database.alias())
+    try:
+        health, _ = rows.get_or_create(name=name)
+        health.failures += 1
+        health.last_trouble, health.changed_at = trouble, timezone.now()
+        if health.failures >= FAILURES:
+            health.avoided_until = timezone.now() + AVOIDED_FOR
+            level = logging.ERROR if health.failures == FAILURES else logging.WARNING
+            log.log(level, "The facilitator %s fails: %s", name, trouble)
+        health.save(using=database.alias())
+    except DatabaseError:
+        log.exception("The facilitator %s fails (%s); that could not be noted", name, trouble)
+    _Known.until = 0.0
+
+
+def _worked(name: str) -> None:
+    rows = FacilitatorHealth.objects.using(database.alias()).filter(name=name)
+    try:
+        rows.update(failures=0, avoided_until=None, changed_at=timezone.now())
+        log.info("The facilitator %s works again", name)
+    except DatabaseError:
+        log.exception("The facilitator %s works again; that could not be noted", name)
+    _Known.until = 0.0

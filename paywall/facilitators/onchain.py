@@ -1,0 +1,212 @@
+"""The site as its own facilitator: with a node and a key that pays for gas, no third party.
+
+Plain authorizations go onto the chain by one call each, or many in one transaction through
+Multicall3, where each may fail alone. What takes more (Permit2, wallets that are not deployed
+yet) the official package turns into calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paywall import faults, nodes, outbox, schemes
+from paywall.evm import transactions
+from paywall.evm.rpc import NodeError, Reverted
+from paywall.exceptions import Code
+from paywall.models import Transaction
+from paywall.steps import query
+from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
+
+from .base import Order, Verdict
+
+if TYPE_CHECKING:
+    from paywall.conf import Settings
+    from paywall.evm.rpc import Node, TransactionReceipt
+    from paywall.steps import Steps
+
+log = logging.getLogger(__name__)
+
+_REASONS = (
+    ("expired", "invalid_exact_evm_payload_authorization_valid_before"),
+    ("not yet valid", "invalid_exact_evm_payload_authorization_valid_after"),
+    ("exceeds balance", "insufficient_funds"),
+    ("invalid signature", "invalid_exact_evm_payload_signature"),
+)
+"""What tokens say when they refuse, and what x402 calls that."""
+
+_USED = re.compile(r"\bused\b|alreadyused|usedorcancel")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An order that a simulation found impossible now: nothing was sent."""
+
+    order: Order
+    reason: str
+
+
+class OnchainFacilitator:
+    """Settles by transactions of its own wallet."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+
+    def settle(self, order: Order) -> Steps[Settlement]:
+        """One transaction for one authorization, waited for as long as a remote one would be."""
+        network = order.offer.network
+        node = nodes.of(network)
+        if node is None or not self._settings.gas_key:
+            return _ours("there is no node" if node is None else "there is no gas key")
+        transaction = yield from query(outbox.carrying, order.identity)
+        if transaction is None or transaction.state != Transaction.State.SIGNED:
+            try:
+                to, data, gas = yield from self._prepare(order, node)
+            except _Refused as refused:
+                return refused.settlement
+            try:
+                transaction = yield from outbox.write(
+                    self._settings.gas_key, network, to, data, gas, [order.identity]
+                )
+            except outbox.NotSent as error:
+                return _ours(str(error))
+        yield from outbox.send(transaction)
+        return (yield from self._await(order, transaction))
+
+    def verify(self, order: Order) -> Steps[Verdict]:
+        """By the official package, which simulates."""
+        if nodes.of(order.offer.network) is None or not self._settings.gas_key:
+            return Verdict(None, "no node or no gas key")
+        from . import official
+
+        try:
+            return (yield from query(official.verify, order, self._settings))
+        except Exception as error:
+            return Verdict(None, f"could not be verified ({type(error).__name__})")
+
+    def can_carry(self, order: Order) -> bool:
+        """Whether it can go into one transaction with others."""
+        return schemes.named(order.offer.scheme).call(order.payload, order.offer) is not None
+
+    def carry(
+        self,
+        orders: Sequence[Order],
+        written: Callable[[Transaction, list[Order]], None],
+    ) -> Steps[list[Refusal]]:
+        """Settle many of one network in one transaction, after a simulation of it.
+
+        `written` is called with those that it carries, in the database transaction that writes
+        it. Returns the others. Who carries them finds out what becomes of it by the outbox.
+        Raises `outbox.NotSent`.
+        """
+        network = orders[0].offer.network
+        node, key = nodes.of(network), self._settings.gas_key
+        if node is None or not key:
+            raise outbox.NotSent("there is no node" if node is None else "there is no gas key")
+        calls = [_call(order) for order in orders]
+        results = yield from self._simulate(node, calls)
+        faults.reach("batch: simulated")
+        good = [i for i, (worked, _) in enumerate(results) if worked]
+        refusals = [
+            Refusal(orders[i], transactions.reason(data) or "the token refused")
+            for i, (worked, data) in enumerate(results)
+            if not worked
+        ]
+        if not good:
+            return refusals
+        carried = [orders[i] for i in good]
+        transaction = yield from outbox.write(
+            key,
+            network,
+            transactions.MULTICALL3,
+            transactions.aggregate([calls[i] for i in good]),
+            transactions.GAS_BASE + transactions.GAS_EACH * len(good),
+            [order.identity for order in carried],
+            also=lambda transaction: written(transaction, carried),
+        )
+        faults.reach("batch: written")
+        yield from outbox.send(transaction)
+        faults.reach("batch: sent")
+        return refusals
+
+    def _simulate(
+        self, node: Node, calls: Sequence[tuple[str, str]]
+    ) -> Steps[list[tuple[bool, bytes]]]:
+        sender = transactions.wallet(self._settings.gas_key).address
+        data = transactions.aggregate(calls)
+        try:
+            answer = yield from node.eth_call(transactions.MULTICALL3, data, sender)
+            results = transactions.read_aggregate(answer)
+        except (NodeError, ValueError) as error:
+            raise outbox.NotSent(f"cannot simulate: {error}") from error
+        if len(results) != len(calls):
+            raise outbox.NotSent("cannot simulate: an answer of another length")
+        return results
+
+    def _prepare(self, order: Order, node: Node) -> Steps[tuple[str, str, int]]:
+        """The call that settles an order, simulated: contract, data, gas limit."""
+        call = schemes.named(order.offer.scheme).call(order.payload, order.offer)
+        if call is None:
+            from . import official
+
+            try:
+                return (yield from query(official.calls, order, self._settings))
+            except official.Refused as refused:
+                raise _Refused(Rejected(refused.reason)) from refused
+            except Exception as error:
+                reason = f"could not be prepared ({type(error).__name__})"
+                raise _Refused(_ours(reason)) from error
+        sender = transactions.wallet(self._settings.gas_key).address
+        try:
+            yield from node.eth_call(*call, sender)
+        except Reverted as reverted:
+            raise _Refused(_refusal(str(reverted))) from reverted
+        except NodeError as error:
+            raise _Refused(_ours(str(error))) from error
+        return (*call, transactions.GAS_BASE + transactions.GAS_EACH)
+
+    def _await(self, order: Order, transaction: Transaction) -> Steps[Settlement]:
+        patience = self._settings.facilitator_read_timeout
+        receipt = yield from outbox.wait_for(transaction, patience)
+        if receipt is None:
+            return Unknown("no block has it yet", transaction.hash)
+        if paid_in(order, receipt):
+            return Settled(receipt.transaction)
+        return Unknown("transaction_failed", receipt.transaction)
+
+
+class _Refused(Exception):
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+
+
+def paid_in(order: Order, receipt: TransactionReceipt) -> bool:
+    """Whether a transaction moved an order's money."""
+    return schemes.named(order.offer.scheme).paid_in(order.payload, order.offer, receipt)
+
+
+def _call(order: Order) -> tuple[str, str]:
+    call = schemes.named(order.offer.scheme).call(order.payload, order.offer)
+    if call is None:
+        raise ValueError("it cannot be carried with others")
+    return call
+
+
+def _refusal(message: str) -> Settlement:
+    """What a token's refusal means before anything was sent."""
+    lower = message.lower()
+    if _USED.search(lower):
+        # By whom? Anybody may have submitted it: the chain knows.
+        return Unknown("the authorization is used")
+    for words, code in _REASONS:
+        if words in lower:
+            return Rejected(code, message)
+    return Rejected("invalid_exact_evm_transaction_simulation_failed", message)
+
+
+def _ours(detail: str) -> Rejected:
+    return Rejected(Code.FACILITATOR_UNAVAILABLE, detail, ours=True)

@@ -1,0 +1,78 @@
+"""Money that goes back. Only `paywall.refunds` writes `state`."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .payments import Payment
+
+
+class Refund(models.Model):
+    """Some or all of a payment, sent back to its payer."""
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", _("requested")
+        SENT = "sent", _("sent")
+        CONFIRMED = "confirmed", _("confirmed")
+        FAILED = "failed", _("failed")
+
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, related_name="refunds", verbose_name=_("payment")
+    )
+    amount = models.CharField(
+        _("amount"), max_length=78, help_text=_("In the token's smallest unit.")
+    )
+    reason = models.TextField(_("reason"))
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("by"),
+    )
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.REQUESTED
+    )
+    is_ours_to_send = models.BooleanField(
+        _("sent by the site"), help_text=_("If not, the owner sent it and named the transaction.")
+    )
+    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
+    error_detail = models.TextField(_("trouble"), blank=True)
+    created_at = models.DateTimeField(_("requested at"), default=timezone.now)
+    due_at = models.DateTimeField(_("due"), default=timezone.now)
+    held_until = models.DateTimeField(_("held until"), default=timezone.now)
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        ordering = ["-pk"]
+        permissions = [("refund_payment", "Can refund payments")]
+        indexes = [models.Index(fields=["state", "due_at"], name="paywall_refund_work")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(amount__regex=r"^[1-9][0-9]*$"),
+                name="paywall_refund_amount_positive",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="confirmed") | ~models.Q(tx_hash=""),
+                name="paywall_refund_confirmed_has_transaction",
+            ),
+            models.UniqueConstraint(
+                "tx_hash",
+                condition=models.Q(is_ours_to_send=False),
+                name="paywall_refund_transaction_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund #{self.pk} of payment #{self.payment_id} ({self.state})"
+
+    @property
+    def identity(self) -> str:
+        """By which a transaction carries it."""
+        return f"refund:{self.pk}"

@@ -1,0 +1,364 @@
+"""Transactions of our own wallets: written, sent, watched, replaced.
+
+A transaction is written before it is sent, with its nonce and all that it takes to sign it
+again. So a crash loses nothing: whoever finds it sends the same bytes once more. The wallet's
+row in the database is the lock on its nonces, for any number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import F
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from paywall import conf, database, nodes
+from paywall.evm import networks, transactions
+from paywall.evm.rpc import Node, NodeError
+from paywall.evm.transactions import GWEI, Draft, Fees
+from paywall.models import Carriage, Transaction, Wallet
+from paywall.steps import query, wait
+
+if TYPE_CHECKING:
+    from paywall.evm.rpc import TransactionReceipt
+    from paywall.steps import Steps
+
+log = logging.getLogger(__name__)
+
+State = Transaction.State
+
+BALANCE_BELIEVED_FOR = timedelta(seconds=30)
+SEND_AGAIN_AFTER = timedelta(seconds=10)
+COIN = 10**18
+
+_IS_THERE = ("already known", "already imported", "known transaction")
+
+
+class NotSent(Exception):
+    """Certain: nothing was written and nothing was sent."""
+
+
+def write(
+    key: str,
+    network: str,
+    to: str,
+    data: str,
+    gas: int,
+    identities: Iterable[str],
+    also: Callable[[Transaction], None] | None = None,
+) -> Steps[Transaction]:
+    """Write a transaction that carries the identities; `send` is the next thing to do.
+
+    `also` is called with it in the database transaction that writes it. Raises `NotSent`, and
+    what `also` raises.
+    """
+    node = nodes.of(network)
+    if node is None:
+        raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
+    address = transactions.wallet(key).address
+    try:
+        fees = yield from _fees(node)
+        yield from _require_gas(node, network, address, gas * fees.most)
+        on_chain = yield from node.transaction_count(address)
+    except NodeError as error:
+        raise NotSent(str(error)) from error
+
+    @database.durable
+    def insert() -> Transaction:
+        wallet = _next_nonce(network, address, on_chain)
+        draft = Draft(networks.chain_id(network), wallet.next_nonce - 1, to, data, gas, fees)
+        now = timezone.now()
+        transaction = Transaction(
+            wallet=wallet,
+            nonce=draft.nonce,
+            to=to,
+            data=data,
+            gas=gas,
+            max_fee=fees.most,
+            tip=fees.tip,
+            hash=transactions.sign(draft, key).hash,
+            created_at=now,
+            signed_at=now,
+        )
+        using = database.alias()
+        transaction.save(using=using, force_insert=True)
+        Carriage.objects.using(using).bulk_create(
+            Carriage(transaction=transaction, identity=identity) for identity in identities
+        )
+        if also is not None:
+            also(transaction)
+        return transaction
+
+    return (yield from query(insert))
+
+
+def send(transaction: Transaction) -> Steps[None]:
+    """Hand a written transaction to the network. Once more does no harm; never raises."""
+    node, key = nodes.of(transaction.wallet.network), _key(transaction.wallet)
+    if node is None or key is None:
+        trouble = "there is no node" if node is None else "its key is not in the settings"
+    else:
+        try:
+            yield from node.send_raw(transactions.sign(_draft(transaction), key).raw)
+            trouble = ""
+        except NodeError as error:
+            trouble = "" if any(known in str(error).lower() for known in _IS_THERE) else str(error)
+    if trouble:
+        log.warning("transaction=%s was not sent: %s", transaction.hash, trouble)
+    yield from query(_note_sent, transaction, trouble)
+
+
+def wait_for(transaction: Transaction, seconds: float) -> Steps[TransactionReceipt | None]:
+    """Its receipt once a block has it, or None after so many seconds."""
+    deadline, pause = time.monotonic() + seconds, 0.02
+    while True:
+        try:
+            receipt = yield from find_receipt(transaction)
+        except NodeError:
+            receipt = None
+        if receipt is not None:
+            return receipt
+        if time.monotonic() + pause > deadline:
+            return None
+        yield from wait(pause)
+        pause = min(1.0, pause * 1.6)
+
+
+def find_receipt(transaction: Transaction) -> Steps[TransactionReceipt | None]:
+    """The receipt of whichever of its hashes is on the chain, noted. Raises `NodeError`."""
+    node = nodes.of(transaction.wallet.network)
+    if node is None:
+        raise NodeError("there is no node")
+    for hash_ in transaction.hashes:
+        receipt = yield from node.receipt(hash_)
+        if receipt is not None:
+            yield from query(_note_mined, transaction, receipt)
+            return receipt
+    return None
+
+
+def tend(transaction: Transaction) -> Steps[TransactionReceipt | None]:
+    """Look after a signed transaction: its receipt if it has one by now.
+
+    Otherwise it is sent again, or replaced by one with higher fees when no block took it for
+    long; or given up where its nonce was used by another. Raises `NodeError`.
+    """
+    receipt = yield from find_receipt(transaction)
+    if receipt is not None:
+        return receipt
+    node = nodes.of(transaction.wallet.network)
+    assert node is not None
+    used = yield from node.transaction_count(transaction.wallet.address, "latest")
+    if used > transaction.nonce:
+        # Mined between the two questions, or somebody else uses this key.
+        receipt = yield from find_receipt(transaction)
+        if receipt is None and (yield from _agree_it_is_used(node, transaction)):
+            yield from query(_drop, transaction)
+        return receipt
+    now = timezone.now()
+    if now - transaction.signed_at > timedelta(seconds=conf.get().replace_after):
+        yield from _raise_fees(transaction, node)
+        yield from send(transaction)
+    elif transaction.sent_at is None or now - transaction.sent_at > SEND_AGAIN_AFTER:
+        yield from send(transaction)
+    return None
+
+
+def unfinished() -> list[Transaction]:
+    """Those that no block has yet, in the order of their nonces."""
+    return list(
+        Transaction.objects.using(database.alias())
+        .filter(state=State.SIGNED)
+        .select_related("wallet")
+        .order_by("wallet", "nonce")
+    )
+
+
+def carrying(identity: str) -> Transaction | None:
+    """The newest transaction that carries this, unless it was dropped."""
+    return (
+        Transaction.objects.using(database.alias())
+        .filter(carries__identity=identity)
+        .exclude(state=State.DROPPED)
+        .select_related("wallet")
+        .order_by("-pk")
+        .first()
+    )
+
+
+@database.durable
+def forget_blocks(network: str, since: int) -> int:
+    """A reorganisation took the blocks from `since` on: what was in them is looked for again."""
+    return (
+        Transaction.objects.using(database.alias())
+        .filter(wallet__network=network, state=State.MINED, block_number__gte=since)
+        .update(state=State.SIGNED, block_number=None, sent_at=None, signed_at=timezone.now())
+    )
+
+
+def _fees(node: Node) -> Steps[Fees]:
+    """What a transaction offers now. Raises `NodeError`, `NotSent` beyond the ceiling."""
+    base, tip = yield from node.fees()
+    ceiling = _ceiling()
+    if base > ceiling:
+        raise NotSent(
+            f"gas costs {base / GWEI:.3f} gwei, beyond the ceiling of {ceiling / GWEI:.3f}"
+        )
+    return Fees.now(base, tip, ceiling)
+
+
+def _ceiling() -> int:
+    return int(conf.get().gas_price_ceiling * GWEI)
+
+
+def _require_gas(node: Node, network: str, address: str, cost: int) -> Steps[None]:
+    """Raise `NotSent` if the wallet cannot pay; the balance is read now and then."""
+    balance = yield from query(_known_balance, network, address)
+    if balance is None:
+        balance = yield from node.coins(address)
+        yield from query(_note_balance, network, address, balance)
+    if balance < cost:
+        raise NotSent(f"the wallet {address} has too little to pay for gas")
+
+
+def _known_balance(network: str, address: str) -> int | None:
+    fresh = timezone.now() - BALANCE_BELIEVED_FOR
+    wallet = (
+        Wallet.objects.using(database.alias())
+        .filter(network=network, address=address, balance_at__gt=fresh)
+        .first()
+    )
+    return int(wallet.balance) if wallet else None
+
+
+@database.durable
+def _note_balance(network: str, address: str, balance: int) -> None:
+    wallets = Wallet.objects.using(database.alias())
+    wallets.update_or_create(
+        network=network,
+        address=address,
+        defaults={"balance": str(balance), "balance_at": timezone.now()},
+    )
+    if balance < conf.get().gas_low * COIN:
+        log.error("The wallet %s on %s is low on gas: %.6f left", address, network, balance / COIN)
+
+
+def _next_nonce(network: str, address: str, on_chain: int) -> Wallet:
+    """Take a wallet's next nonce; its row is locked until the transaction commits."""
+    wallets = Wallet.objects.using(database.alias())
+    wallets.bulk_create([Wallet(network=network, address=address)], ignore_conflicts=True)
+    mine = wallets.filter(network=network, address=address)
+    mine.update(next_nonce=Greatest(F("next_nonce"), on_chain) + 1)
+    return mine.get()
+
+
+@database.durable
+def _note_sent(transaction: Transaction, trouble: str) -> None:
+    transaction.trouble = trouble[:300]
+    if not trouble:
+        transaction.sent_at = timezone.now()
+    transaction.save(using=database.alias(), update_fields=["sent_at", "trouble"])
+
+
+@database.durable
+def _note_mined(transaction: Transaction, receipt: TransactionReceipt) -> None:
+    hashes = transaction.hashes
+    transaction.hash = receipt.transaction
+    transaction.earlier_hashes = [h for h in hashes if h != receipt.transaction]
+    transaction.state = State.MINED
+    transaction.succeeded = receipt.succeeded
+    transaction.block_number = receipt.block_number
+    transaction.gas_used = receipt.gas_used
+    transaction.save(
+        using=database.alias(),
+        update_fields=[
+            *("hash", "earlier_hashes", "state", "succeeded", "block_number", "gas_used"),
+        ],
+    )
+
+
+@database.durable
+def _drop(transaction: Transaction) -> None:
+    log.error(
+        "transaction=%s is dropped: its nonce was used by something else that has the key",
+        transaction.hash,
+    )
+    transaction.state = State.DROPPED
+    transaction.save(using=database.alias(), update_fields=["state"])
+
+
+def _agree_it_is_used(node: Node, transaction: Transaction) -> Steps[bool]:
+    """Whether every node says that the nonce is used, and none has the transaction."""
+    for single in node.each():
+        used = yield from single.transaction_count(transaction.wallet.address, "latest")
+        if used <= transaction.nonce:
+            return False
+        for hash_ in transaction.hashes:
+            if (yield from single.receipt(hash_)) is not None:
+                return False
+    return True
+
+
+def _raise_fees(transaction: Transaction, node: Node) -> Steps[None]:
+    """Sign it again for more, with the same nonce: one of the two gets into a block."""
+    key = _key(transaction.wallet)
+    try:
+        now = yield from _fees(node)
+    except NotSent as error:
+        log.warning("transaction=%s waits: %s", transaction.hash, error)
+        return
+    raised = Fees(transaction.max_fee, transaction.tip).raised(now, _ceiling())
+    if key is None or raised is None:
+        log.warning("transaction=%s waits: it cannot offer more", transaction.hash)
+        return
+    yield from query(_replace, transaction, raised, key)
+
+
+@database.durable
+def _replace(transaction: Transaction, fees: Fees, key: str) -> None:
+    """Written before it is sent, and only if nobody else did so meanwhile."""
+    old = transaction.hash
+    transaction.max_fee, transaction.tip = fees.most, fees.tip
+    transaction.hash = transactions.sign(_draft(transaction), key).hash
+    transaction.earlier_hashes = [old, *transaction.earlier_hashes]
+    transaction.signed_at = timezone.now()
+    changed = (
+        Transaction.objects.using(database.alias())
+        .filter(pk=transaction.pk, hash=old, state=State.SIGNED)
+        .update(
+            max_fee=fees.most,
+            tip=fees.tip,
+            hash=transaction.hash,
+            earlier_hashes=transaction.earlier_hashes,
+            signed_at=transaction.signed_at,
+        )
+    )
+    if not changed:
+        transaction.refresh_from_db(using=database.alias())
+        return
+    log.warning("transaction=%s replaces %s: no block took that", transaction.hash, old)
+
+
+def _draft(transaction: Transaction) -> Draft:
+    return Draft(
+        networks.chain_id(transaction.wallet.network),
+        transaction.nonce,
+        transaction.to,
+        transaction.data,
+        transaction.gas,
+        Fees(transaction.max_fee, transaction.tip),
+    )
+
+
+def _key(wallet: Wallet) -> str | None:
+    """The key of a wallet, if the settings have it."""
+    settings = conf.get()
+    for key in (settings.gas_key, settings.treasury_key):
+        if key and transactions.wallet(key).address == wallet.address:
+            return key
+    return None

@@ -1,0 +1,322 @@
+"""The site as its own facilitator: real transactions of its own wallet, batches, stuck ones."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from eth_account import Account as Key
+
+from paywall import engine
+from paywall.evm.transactions import MULTICALL3
+from paywall.models import Payment, Transaction, Wallet
+from paywall.models.payments import State
+from paywall.testing import Buyer, encode, outcome_of
+from site_demo.chain import local
+from site_demo.chain.local import CHAIN_ID, LocalChain, account
+from tests.helpers import code, let_lapse
+
+from .conftest import SELLER
+from .helpers import cancel, pay, submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def on_credit(item, paywall_settings):
+    """The item is sold by `background`, with wide limits."""
+    item.policy = "background"
+    item.save()
+    paywall_settings(
+        EXPOSURE_PER_PAYER="1000",
+        EXPOSURE_TOTAL="1000",
+        EXPOSURE_PER_MINUTE=10_000,
+        BALANCE_CHECK=False,
+    )
+    return item
+
+
+def states() -> list[str]:
+    return list(Payment.objects.order_by("pk").values_list("state", flat=True))
+
+
+def buy(shop: Client, buyer: Buyer, times: int = 1) -> None:
+    challenge = shop.get("/item/")
+    for _ in range(times):
+        assert pay(shop, buyer.payload(challenge)).status_code == 200
+
+
+def test_a_payment_is_settled_without_any_third_party(own_shop, chain, rich_buyer):
+    before = chain.balance(SELLER)
+    response = pay(own_shop, rich_buyer.payload(own_shop.get("/item/")))
+    assert response.status_code == 200
+    assert chain.balance(SELLER) - before == 10_000
+    transaction = Transaction.objects.get()
+    assert transaction.hash == outcome_of(response)["transaction"]
+    assert (transaction.state, transaction.succeeded) == ("mined", True)
+    assert transaction.wallet.address == account(0).address
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+@pytest.mark.parametrize("trouble", ["poor", "paused", "blacklisted"])
+def test_what_a_simulation_refuses_is_not_sent(own_shop, chain, trouble):
+    wallet = Key.create()
+    if trouble != "poor":
+        chain.mint(wallet.address, 10_000)
+    if trouble == "paused":
+        chain.send("setPaused(bool)", True)
+    if trouble == "blacklisted":
+        chain.send("setBlacklisted(address,bool)", wallet.address, True)
+    try:
+        response = pay(own_shop, Buyer(wallet).payload(own_shop.get("/item/")))
+    finally:
+        chain.send("setPaused(bool)", False)
+    assert (response.status_code, code(response)) == (402, "settlement_refused")
+    assert states() == [State.FAILED]
+    assert not Transaction.objects.exists()
+
+
+def test_a_front_run_buyer_is_served(own_shop, chain, rich_buyer):
+    payload = rich_buyer.payload(own_shop.get("/item/"))
+    transaction = submit(chain, payload)
+    response = pay(own_shop, payload)
+    assert response.status_code == 200
+    assert outcome_of(response)["transaction"] == transaction
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+def test_many_go_in_one_transaction(own_shop, on_credit, chain, rich_buyer):
+    before = chain.balance(SELLER)
+    buy(own_shop, rich_buyer, 30)
+    assert engine.settle() == {"settled": 30}
+    assert chain.balance(SELLER) - before == 300_000
+    transaction = Transaction.objects.get()
+    assert transaction.to == MULTICALL3
+    assert set(Payment.objects.values_list("tx_hash", flat=True)) == {transaction.hash}
+    assert engine.confirm_payments() == {"confirmed": 30}
+
+
+def test_a_poisoned_payment_sinks_no_neighbour(own_shop, on_credit, chain, rich_buyer):
+    """One is cancelled, one has no money, one was submitted by somebody else."""
+    buy(own_shop, rich_buyer, 3)
+    challenge = own_shop.get("/item/")
+    assert pay(own_shop, Buyer().payload(challenge)).status_code == 200
+    cancelled, stolen = (rich_buyer.payload(challenge) for _ in range(2))
+    for payload in (cancelled, stolen):
+        assert pay(own_shop, payload).status_code == 200
+    cancel(chain, rich_buyer, cancelled)
+    submit(chain, stolen)
+    assert engine.settle() == {"settled": 4, "failed": 2}
+    assert states() == ["settled"] * 3 + ["failed", "failed", "settled"]
+    assert engine.confirm_payments() == {"confirmed": 4}
+
+
+def test_what_fails_inside_a_batch_alone_is_found_out(
+    own_shop, on_credit, chain, rich_buyer, monkeypatch
+):
+    """The payer's money is gone between the simulation and the block."""
+    payer = Key.create()
+    chain.mint(payer.address, 10_000)
+    chain.rpc("anvil_setBalance", payer.address, hex(10**18))
+    buy(own_shop, rich_buyer, 2)
+    buy(own_shop, Buyer(payer))
+
+    from paywall import outbox
+
+    real = outbox.send
+
+    def drain_first(transaction):
+        monkeypatch.setattr(outbox, "send", real)
+        chain.rpc("anvil_impersonateAccount", payer.address)
+        chain.send_from(payer.address, "transfer(address,uint256)", account(7).address, 10_000)
+        yield from real(transaction)
+
+    monkeypatch.setattr(outbox, "send", drain_first)
+    assert engine.settle() == {"settled": 2}
+    assert states() == ["settled", "settled", "settling"]
+    # It is asked for again while it is valid, since the content is out; here, without success.
+    let_lapse()
+    assert engine.sweep() == {"unknown": 1}
+    chain.mint(payer.address, 10_000)
+    let_lapse()
+    assert engine.sweep() == {"settled": 1}
+
+
+def test_workers_share_a_wallet(own_shop, on_credit, chain, rich_buyer):
+    """Each nonce is used once, by whichever of several workers."""
+    buy(own_shop, rich_buyer, 24)
+    before = chain.balance(SELLER)
+    barrier = threading.Barrier(3)
+
+    def work() -> None:
+        barrier.wait()
+        engine.settle()
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.land()
+    assert states() == ["settled"] * 24
+    assert chain.balance(SELLER) - before == 240_000
+    nonces = list(Transaction.objects.order_by("nonce").values_list("nonce", flat=True))
+    assert nonces == sorted(set(nonces))
+
+
+def test_sixteen_buyers_at_once_in_line(own_shop, item, chain, rich_buyer):
+    """Policy `after`: nobody waits for the transaction of another."""
+    challenge = own_shop.get("/item/")
+    payloads = [rich_buyer.payload(challenge) for _ in range(16)]
+    answers = []
+
+    def one(payload) -> None:
+        answers.append(pay(Client(), payload).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=one, args=[payload]) for payload in payloads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 16
+    assert Wallet.objects.count() == 1
+
+
+# ------------------------------------------------------------------------- A slow chain
+
+
+@pytest.fixture
+def slow_chain(own_shop, paywall_settings):
+    """A node that mines when it is told to."""
+    with LocalChain() as chain:
+        paywall_settings(RPC_URLS={f"eip155:{CHAIN_ID}": chain.url}, FACILITATOR_READ_TIMEOUT=0.5)
+        chain.mint(account(5).address, 1000 * local.USDC_UNIT)
+        chain.rpc("evm_setAutomine", False)
+        yield chain
+
+
+def test_a_block_that_is_late_costs_nobody_anything(own_shop, slow_chain, rich_buyer):
+    payload = rich_buyer.payload(own_shop.get("/item/"))
+    response = pay(own_shop, payload)
+    assert (response.status_code, code(response)) == (503, "settlement_pending")
+    let_lapse()
+    assert code(pay(own_shop, payload)) == "settlement_pending"
+    assert Transaction.objects.count() == 1
+    slow_chain.mine()
+    let_lapse()
+    assert pay(own_shop, payload).status_code == 200
+    assert Transaction.objects.count() == 1
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+def test_a_stuck_transaction_is_replaced(own_shop, on_credit, slow_chain, rich_buyer):
+    """No block takes it while the fees have risen: the same nonce, signed for more."""
+    buy(own_shop, rich_buyer, 3)
+    assert engine.settle() == {}
+    first = Transaction.objects.get()
+    slow_chain.rpc("anvil_dropTransaction", first.hash)  # as nodes do with what pays too little
+    slow_chain.rpc("anvil_setNextBlockBaseFeePerGas", hex(first.max_fee + 10**9))
+    slow_chain.mine()
+    assert engine.settle() == {}
+    Transaction.objects.update(signed_at=timezone.now() - timezone.timedelta(minutes=1))
+    assert engine.settle() == {}
+    second = Transaction.objects.get()
+    assert second.nonce == first.nonce
+    assert second.hash != first.hash
+    assert second.earlier_hashes == [first.hash]
+    assert second.max_fee > first.max_fee
+    slow_chain.mine()
+    assert engine.settle() == {"settled": 3}
+
+
+def test_what_was_written_and_not_sent_is_sent_later(
+    own_shop, on_credit, chain, rich_buyer, monkeypatch
+):
+    """The worker dies between writing and sending; another one sends the same bytes."""
+    from paywall import outbox
+    from tests.helpers import Died, dies
+
+    buy(own_shop, rich_buyer, 5)
+    before = chain.balance(SELLER)
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "send", dies)
+        with pytest.raises(Died):
+            engine.settle()
+    assert states() == ["settling"] * 5
+    let_lapse()
+    assert engine.settle() == {"settled": 5}
+    assert states() == ["settled"] * 5
+    assert chain.balance(SELLER) - before == 50_000
+    assert Transaction.objects.count() == 1
+
+
+def test_a_nonce_that_somebody_else_used_is_given_up(
+    own_shop, on_credit, slow_chain, rich_buyer, caplog
+):
+    buy(own_shop, rich_buyer, 2)
+    engine.settle()
+    ours = Transaction.objects.get()
+    slow_chain.rpc("anvil_dropTransaction", ours.hash)
+    slow_chain.rpc(
+        "eth_sendTransaction",
+        {"from": account(0).address, "to": account(0).address, "nonce": hex(ours.nonce)},
+    )
+    slow_chain.mine()
+    engine.settle()
+    ours.refresh_from_db()
+    assert ours.state == "dropped"
+    assert "nonce was used by something else" in caplog.text
+    slow_chain.rpc("evm_setAutomine", True)
+    let_lapse()
+    engine.sweep()
+    assert states() == ["settled"] * 2
+
+
+# ------------------------------------------------------------------------ Gas and its price
+
+
+def test_beyond_the_ceiling_nothing_is_sent(
+    own_shop, on_credit, chain, rich_buyer, paywall_settings
+):
+    paywall_settings(GAS_PRICE_CEILING="0.000000001")
+    buy(own_shop, rich_buyer, 2)
+    engine.settle()
+    assert states() == ["claimed"] * 2
+    assert not Transaction.objects.exists()
+    paywall_settings(GAS_PRICE_CEILING="100")
+    let_lapse()
+    assert engine.settle() == {"settled": 2}
+
+
+def test_a_wallet_without_gas_takes_no_payment(own_shop, rich_buyer, paywall_settings, caplog):
+    paywall_settings(GAS_KEY=Key.create().key.hex())
+    response = pay(own_shop, rich_buyer.payload(own_shop.get("/item/")))
+    assert (response.status_code, code(response)) == (503, "facilitator_unavailable")
+    assert states() == [State.FAILED]
+    assert "is low on gas" in caplog.text
+
+
+def test_the_keys_are_not_shown(own_shop):
+    from paywall import conf
+
+    assert account(0).key.hex().removeprefix("0x") not in repr(conf.get())
+
+
+def test_the_header_of_a_wallet_contract_is_carried(own_shop, on_credit, chain):
+    """A contract wallet's signature travels in a batch as well."""
+    from .test_chain import deploy_wallet
+
+    address, owner = deploy_wallet(chain)
+    challenge = own_shop.get("/item/")
+    payloads = [owner.payload(challenge, **{"from": address}) for _ in range(2)]
+    for payload in payloads:
+        payload["payload"]["signature"] += "00" * 32
+        header = {"PAYMENT-SIGNATURE": encode(payload)}
+        response = own_shop.get("/item/", headers=header)
+        assert response.status_code == 200, response.content
+    assert engine.settle() == {"settled": 2}
