@@ -23,6 +23,7 @@ from paywall.models.payments import State
 from paywall.steps import run
 
 if TYPE_CHECKING:
+    from paywall.models import Transaction
     from paywall.models.payments import PaymentQuerySet
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,10 @@ ROUND = 200
 
 ROUND_SECONDS = 60
 """After which a round takes up no more: with a slow node, each payment may take a while."""
+
+
+PATIENCE = 0.5
+"""Seconds for which a round of settling waits at its end for what it sent."""
 
 
 def settle() -> Counter[str]:
@@ -49,23 +54,37 @@ def settle() -> Counter[str]:
         for payment in _settle_in_batches(payments):
             _count(counts, _work_on(payment, _settle, "waiting"))
         counts += land()
-    return counts
+    return counts + land(PATIENCE)
 
 
-def land() -> Counter[str]:
+def land(patience: float = 0.0) -> Counter[str]:
     """Look after our own transactions: settle what those in a block carried, send the others
-    again, or for higher fees. Returns how many payments were "settled"."""
+    again, or for higher fees. Returns how many payments were "settled".
+
+    Chains with quick blocks are waited for, up to `patience` seconds.
+    """
     counts: Counter[str] = Counter()
-    for transaction in outbox.unfinished():
-        try:
-            receipt = run(outbox.tend(transaction))
-            if receipt is not None and (number := run(settlement.landed(transaction, receipt))):
-                counts["settled"] += number
-        except (NodeError, LedgerUnavailable) as error:
-            log.warning("transaction=%s: %s", transaction.hash, error)
-        except Exception:
-            log.exception("transaction=%s could not be looked after", transaction.hash)
-    return counts
+    deadline, interval = time.monotonic() + patience, 0.01
+    while True:
+        unfinished = outbox.unfinished()
+        for transaction in unfinished:
+            counts["settled"] += _tend(transaction)
+        if not unfinished or time.monotonic() + interval > deadline:
+            return +counts
+        time.sleep(interval)
+        interval *= 2
+
+
+def _tend(transaction: Transaction) -> int:
+    """Look after one transaction. Returns how many payments it settled."""
+    try:
+        receipt = run(outbox.tend(transaction))
+        return 0 if receipt is None else run(settlement.landed(transaction, receipt))
+    except (NodeError, LedgerUnavailable) as error:
+        log.warning("transaction=%s: %s", transaction.hash, error)
+    except Exception:
+        log.exception("transaction=%s could not be looked after", transaction.hash)
+    return 0
 
 
 def sweep() -> Counter[str]:
