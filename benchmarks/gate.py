@@ -23,6 +23,8 @@ from typing import Any
 
 import requests
 
+from benchmarks.tables import table
+
 ROOT = Path(__file__).resolve().parent.parent
 SELLER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
@@ -74,7 +76,7 @@ def main() -> None:
 
             print("Unpaid, in process: microseconds a request\n")
             ours, theirs = (_in_process(name, options.rounds, env) for name in ("paywall", "flask"))
-            _table(
+            table(
                 ["", "free view", "gated (402)", "the gate adds"],
                 ["paywall (Django)", *ours],
                 ["x402 (Flask)", *theirs],
@@ -105,7 +107,7 @@ def main() -> None:
                 ]
                 for name, values in times.items()
             ]
-            _table(["", "p50", "p95", "p50 to theirs"], *rows)
+            table(["", "p50", "p95", "p50 to theirs"], *rows)
         finally:
             for process in started:
                 process.terminate()
@@ -196,15 +198,6 @@ def _call(application: Any, path: str) -> str:
     if hasattr(result, "close"):
         result.close()
     return statuses[0][:3]
-
-
-def _table(*rows: list[str]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print("| " + " | ".join(cells) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
 
 
 def _options() -> argparse.Namespace:

@@ -40,6 +40,9 @@ LEASE = timedelta(minutes=2)
 EARLIER = timedelta(minutes=15)
 """How long before its claim an authorization may have been used."""
 
+STUCK_AFTER = timedelta(minutes=10)
+"""After which a cursor that is beyond the chain was a lie, or the chain is another."""
+
 OVERLOOKED_AFTER = timedelta(minutes=1)
 """A payment settled so long before the last block that was read should have been found there."""
 
@@ -99,8 +102,11 @@ def scan(group: Group) -> Steps[Counter[str]]:
     if cursor is None:
         return counts
     try:
+        if head.number < cursor.block_number:
+            yield from _wait_for(cursor, node, head)
         counts += yield from _undo_reorganisation(group, cursor, node)
         yield from _read_on(group, cursor, node, last, counts)
+        yield from query(_note_read, cursor)
     finally:
         yield from query(_release, cursor)
     return counts
@@ -190,9 +196,14 @@ def _hold(cursor: Cursor) -> Cursor | None:
 
 @database.durable
 def _release(cursor: Cursor) -> None:
-    now = timezone.now()
     rows = Cursor.objects.using(database.alias()).filter(pk=cursor.pk)
-    rows.update(held_until=now, read_at=now)
+    rows.update(held_until=timezone.now())
+
+
+@database.durable
+def _note_read(cursor: Cursor) -> None:
+    rows = Cursor.objects.using(database.alias()).filter(pk=cursor.pk)
+    rows.update(read_at=timezone.now())
 
 
 @database.durable
@@ -202,6 +213,15 @@ def _advance(cursor: Cursor, block: Block) -> None:
     cursor.read_at = timezone.now()
     cursor.held_until = timezone.now() + LEASE
     cursor.save(using=database.alias())
+
+
+def _wait_for(cursor: Cursor, node: Node, head: Block) -> Steps[None]:
+    """The node is behind what was read: raise `NodeError`, but not for ever."""
+    if timezone.now() - cursor.read_at < STUCK_AFTER:
+        raise NodeError(f"it is at block {head.number}, behind {cursor.block_number}")
+    back = max(0, head.number - conf.get().rescan_blocks)
+    log.error("The cursor at block %d is beyond the chain: back to %d", cursor.block_number, back)
+    yield from query(_advance, cursor, (yield from node.block(back)))
 
 
 def _read_on(

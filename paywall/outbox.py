@@ -25,6 +25,8 @@ from paywall.models import Carriage, Transaction, Wallet
 from paywall.steps import query, wait
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from paywall.evm.rpc import TransactionReceipt
     from paywall.steps import Steps
 
@@ -160,6 +162,9 @@ def tend(transaction: Transaction) -> Steps[TransactionReceipt | None]:
         if receipt is None and (yield from _agree_it_is_used(node, transaction)):
             yield from query(_drop, transaction)
         return receipt
+    if used < transaction.nonce:
+        # An earlier one is missing; if it had been mined, a reorganisation took it.
+        yield from query(_reopen, transaction.wallet, used)
     now = timezone.now()
     if now - transaction.signed_at > timedelta(seconds=conf.get().replace_after):
         yield from _raise_fees(transaction, node)
@@ -192,12 +197,28 @@ def carrying(identity: str) -> Transaction | None:
 
 
 @database.durable
-def forget_blocks(network: str, since: int) -> int:
+def forget_blocks(network: str, since: int) -> None:
     """A reorganisation took the blocks from `since` on: what was in them is looked for again."""
-    return (
-        Transaction.objects.using(database.alias())
-        .filter(wallet__network=network, state=State.MINED, block_number__gte=since)
-        .update(state=State.SIGNED, block_number=None, sent_at=None, signed_at=timezone.now())
+    rows = Transaction.objects.using(database.alias()).filter(wallet__network=network)
+    _back_to_signed(rows.filter(block_number__gte=since))
+
+
+@database.durable
+def reopen(transaction: Transaction) -> None:
+    """The block that had it is gone."""
+    _back_to_signed(Transaction.objects.using(database.alias()).filter(pk=transaction.pk))
+    transaction.refresh_from_db(using=database.alias())
+
+
+@database.durable
+def _reopen(wallet: Wallet, nonce: int) -> None:
+    rows = Transaction.objects.using(database.alias()).filter(wallet=wallet)
+    _back_to_signed(rows.filter(nonce__gte=nonce))
+
+
+def _back_to_signed(rows: QuerySet[Transaction]) -> None:
+    rows.filter(state=State.MINED).update(
+        state=State.SIGNED, block_number=None, sent_at=None, signed_at=timezone.now()
     )
 
 

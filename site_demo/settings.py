@@ -110,11 +110,18 @@ PAYWALL_NETWORK = env.str("PAYWALL_NETWORK", default="eip155:84532")
 _usdc = {token.network: token.asset for token in TOKENS.values() if token.symbol == "USDC"}
 PAYWALL_ASSET = env.str("PAYWALL_ASSET", default=_usdc.get(PAYWALL_NETWORK, ""))
 PAYWALL_PAY_TO = env.str("PAYWALL_PAY_TO", default="")
-_rpc_url = env.str("PAYWALL_RPC_URL", default="")
+_rpc_urls = env.list("PAYWALL_RPC_URL", default=[])
+
+_gas_key = env.str("PAYWALL_GAS_KEY", default="")
+_facilitator_url = "" if _gas_key else "https://x402.org/facilitator"
 
 PAYWALL = {
-    "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default="https://x402.org/facilitator"),
-    "RPC_URLS": {PAYWALL_NETWORK: _rpc_url} if _rpc_url else {},
+    # At a URL; or, with a key that pays for gas and a node, the site itself.
+    "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default=_facilitator_url),
+    "FACILITATOR_TOKEN": env.str("PAYWALL_FACILITATOR_TOKEN", default=""),
+    "GAS_KEY": _gas_key,
+    "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
+    "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
     # Play money, and wide enough for a load test of the ticker.
     "EXPOSURE_PER_PAYER": "1000",
     "EXPOSURE_TOTAL": "10000",
@@ -141,5 +148,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"paywall": {"handlers": ["console"], "level": "INFO"}},
+    "loggers": {
+        "paywall": {
+            "handlers": ["console"],
+            "level": env.str("PAYWALL_LOG_LEVEL", default="INFO"),
+        }
+    },
 }

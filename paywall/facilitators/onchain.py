@@ -62,8 +62,11 @@ class OnchainFacilitator:
         node = nodes.of(network)
         if node is None or not self._settings.gas_key:
             return _ours("there is no node" if node is None else "there is no gas key")
-        transaction = yield from query(outbox.carrying, order.identity)
-        if transaction is None or transaction.state != Transaction.State.SIGNED:
+        try:
+            transaction = yield from self._on_its_way(order)
+        except NodeError as error:
+            return Unknown(str(error))
+        if transaction is None:
             try:
                 to, data, gas = yield from self._prepare(order, node)
             except _Refused as refused:
@@ -76,6 +79,20 @@ class OnchainFacilitator:
                 return _ours(str(error))
         yield from outbox.send(transaction)
         return (yield from self._await(order, transaction))
+
+    def _on_its_way(self, order: Order) -> Steps[Transaction | None]:
+        """The transaction that carries it already, unless that came to nothing.
+
+        Raises `NodeError`.
+        """
+        transaction = yield from query(outbox.carrying, order.identity)
+        if transaction is None or transaction.state == Transaction.State.SIGNED:
+            return transaction
+        receipt = yield from outbox.find_receipt(transaction)
+        if receipt is not None:
+            return transaction if paid_in(order, receipt) else None
+        yield from query(outbox.reopen, transaction)
+        return transaction
 
     def verify(self, order: Order) -> Steps[Verdict]:
         """By the official package, which simulates."""
