@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from paywall import conf, declarations
 from paywall.evm import networks
 from paywall.evm.addresses import ZERO_ADDRESS
+from paywall.schedule import BEAT_SCHEDULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,4 +192,4 @@ def _is_scheduled() -> bool:
         current_app.conf.beat_schedule,
     ]
     tasks = {entry.get("task") for schedule in schedules if schedule for entry in schedule.values()}
-    return {"paywall.confirm_payments", "paywall.settle", "paywall.sweep"} <= tasks
+    return {entry["task"] for entry in BEAT_SCHEDULE.values()} <= tasks

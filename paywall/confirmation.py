@@ -95,7 +95,7 @@ def scan(group: Group) -> Steps[Counter[str]]:
     if (yield from node.chain_id()) != networks.chain_id(group.network):
         raise NodeError(f"the node is not on {group.network}")
     head = yield from node.block("latest")
-    last = yield from _last_final(group, node, head)
+    last = yield from last_final(group, node, head)
     if last is None:
         return counts
     cursor = yield from _take(group, node, last)
@@ -143,7 +143,7 @@ def unread_since() -> datetime | None:
     return min(since, default=None)
 
 
-def _last_final(group: Group, node: Node, head: Block) -> Steps[int | None]:
+def last_final(group: Group, node: Node, head: Block) -> Steps[int | None]:
     """The newest block that will stay, as the group sees it; None while there is none."""
     if group.depth == "finalized":
         return (yield from node.block("finalized")).number

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
-from paywall import conf, confirmation, database, facilitators, faults, ledger, outbox, settlement
+from paywall import (
+    conf,
+    confirmation,
+    database,
+    facilitators,
+    faults,
+    ledger,
+    outbox,
+    refunds,
+    settlement,
+)
 from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
 from paywall.facilitators import OnchainFacilitator
@@ -114,6 +124,25 @@ def confirm_payments() -> Counter[str]:
         del counts[""]
     if waiting := confirmation.waiting().count():
         counts["waiting"] += waiting
+    return counts
+
+
+def see_to_refunds() -> Counter[str]:
+    """Send the refunds that were asked for, and look for those that were sent.
+
+    Returns how many are now in which state.
+    """
+    counts: Counter[str] = Counter()
+    land()
+    for refund in refunds.due():
+        try:
+            if refunds.take_up(refund):
+                run(refunds.see_to(refund))
+                counts[str(refund.state)] += 1
+        except LedgerUnavailable as error:
+            log.warning("refund=%s: %s", refund.pk, error)
+        except Exception:
+            log.exception("refund=%s could not be seen to", refund.pk)
     return counts
 
 

@@ -236,7 +236,7 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
         closed_at=timezone.now(),
     )
     if payment.delivered_at is not None:
-        _revoke_pass(payment)
+        revoke_pass(payment)
 
 
 @database.durable
@@ -335,10 +335,12 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
     )
     if payment.on_credit and was_taken_back:
         credit.take_back([payment])
-    _revoke_pass(payment)
+    revoke_pass(payment)
 
 
-def _revoke_pass(payment: Payment) -> None:
+@database.durable
+def revoke_pass(payment: Payment) -> None:
+    """What a payment opened closes."""
     passes = AccessPass.objects.using(database.alias()).filter(payment=payment)
     passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
 
@@ -435,7 +437,7 @@ def _move(
             setattr(payment, name, value)
         _log_move(payment, came_from)
         if signal is not None:
-            tell = partial(_tell, signal, payment)
+            tell = partial(signals.tell, signal, payment)
             transaction.on_commit(tell, using=database.alias(), robust=True)
 
 
@@ -454,12 +456,6 @@ def _log_move(payment: Payment, came_from: str) -> None:
             "error_code": payment.error_code,
         },
     )
-
-
-def _tell(signal: Signal, payment: Payment) -> None:
-    for receiver, answer in signal.send_robust(Payment, payment=payment):
-        if isinstance(answer, Exception):
-            log.error("payment=%s: %r failed", payment.pk, receiver, exc_info=answer)
 
 
 def _rows(*payments: Payment) -> Any:

@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from paywall import database
 from paywall.evm import networks
 from paywall.evm.addresses import shortened
-from paywall.models import Receipt
+from paywall.models import Receipt, Refund
 
 if TYPE_CHECKING:
     from paywall.models import Payment
@@ -20,6 +20,7 @@ def find(public_id: str) -> Receipt | None:
     return (
         Receipt.objects.using(database.alias())
         .select_related("payment")
+        .prefetch_related("payment__refunds")
         .filter(public_id=public_id)
         .first()
     )
@@ -69,6 +70,11 @@ def document(receipt: Receipt) -> dict[str, Any]:
             "transactionUrl": networks.transaction_url(offer.network, payment.tx_hash),
             "block": payment.block_number,
         },
+        "refunds": [
+            {"amount": refund.amount, "state": refund.state, "transaction": refund.tx_hash}
+            for refund in payment.refunds.all()
+            if refund.state != Refund.State.FAILED
+        ],
         "settled": payment.settled_at and payment.settled_at.isoformat(),
         "delivered": payment.delivered_at and payment.delivered_at.isoformat(),
         "confirmed": payment.confirmed_at and payment.confirmed_at.isoformat(),

@@ -1,9 +1,12 @@
-"""A schedule for Celery beat, to import in settings (it imports nothing but the time):
+"""How Celery runs the engine, to import in settings (it imports nothing but the time):
 
-    from paywall.schedule import BEAT_SCHEDULE
+    from paywall.schedule import BEAT_SCHEDULE, TASK_ROUTES, TRANSPORT_OPTIONS
     CELERY_BEAT_SCHEDULE = {**BEAT_SCHEDULE}
+    CELERY_TASK_ROUTES = {**TASK_ROUTES}
+    CELERY_BROKER_TRANSPORT_OPTIONS = {**TRANSPORT_OPTIONS}     # Redis
 
-A round that waited longer than its interval in the queue is dropped: the next one does its work.
+Start a worker on its queues: `celery -A site worker -Q paywall.money,paywall.chain`. A round that
+waited longer than its interval in the queue is dropped: the next one does its work.
 """
 
 from __future__ import annotations
@@ -12,22 +15,40 @@ from typing import Any
 
 SETTLE_EVERY = 1.0
 CONFIRM_EVERY = 5.0
+REFUND_EVERY = 5.0
 SWEEP_EVERY = 15.0
 
+TIME_LIMIT = 300
+"""Seconds after which a task that hangs is killed. Rounds end by themselves long before."""
+
+MONEY, CHAIN = "paywall.money", "paywall.chain"
+"""The queues: what moves money, and what only reads the chain."""
+
+_ROUNDS = {
+    # name: (every, queue, priority: 0 is the first on Redis)
+    "settle": (SETTLE_EVERY, MONEY, 0),
+    "refund": (REFUND_EVERY, MONEY, 3),
+    "sweep": (SWEEP_EVERY, MONEY, 6),
+    "confirm_payments": (CONFIRM_EVERY, CHAIN, 3),
+}
+
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "paywall-settle": {
-        "task": "paywall.settle",
-        "schedule": SETTLE_EVERY,
-        "options": {"expires": SETTLE_EVERY},
-    },
-    "paywall-confirm-payments": {
-        "task": "paywall.confirm_payments",
-        "schedule": CONFIRM_EVERY,
-        "options": {"expires": CONFIRM_EVERY},
-    },
-    "paywall-sweep": {
-        "task": "paywall.sweep",
-        "schedule": SWEEP_EVERY,
-        "options": {"expires": SWEEP_EVERY},
-    },
+    f"paywall-{name.replace('_', '-')}": {
+        "task": f"paywall.{name}",
+        "schedule": every,
+        "options": {"expires": every},
+    }
+    for name, (every, _, _) in _ROUNDS.items()
+}
+
+TASK_ROUTES: dict[str, dict[str, Any]] = {
+    f"paywall.{name}": {"queue": queue, "priority": priority}
+    for name, (_, queue, priority) in _ROUNDS.items()
+}
+
+TRANSPORT_OPTIONS: dict[str, Any] = {
+    # Later than any task ends: what a worker that died had taken is given out again then.
+    "visibility_timeout": TIME_LIMIT + 60,
+    "priority_steps": [0, 3, 6, 9],
+    "queue_order_strategy": "priority",
 }

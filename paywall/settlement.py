@@ -40,7 +40,7 @@ from paywall.vocabulary import (
 
 if TYPE_CHECKING:
     from paywall.evm.rpc import Node, TransactionReceipt
-    from paywall.models import Transaction
+    from paywall.models import Account, Transaction
     from paywall.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -321,9 +321,7 @@ def _look(payment: Payment, node: Node) -> Steps[Finding]:
     """What the chain shows. What speaks against a payment, enough nodes must say."""
     account = yield from query(ledger.account, payment)
     try:
-        confirmations = account.confirmations
-        if account.finalized:
-            confirmations = yield from node.depth_of_finality()
+        confirmations = yield from depth(account, node)
     except NodeError as error:
         return Undecided(str(error))
     finding = yield from _find(payment, node, confirmations)
@@ -338,6 +336,16 @@ def _look(payment: Payment, node: Node) -> Steps[Finding]:
     if agreeing >= min(conf.get().rpc_quorum, len(singles)):
         return finding
     return Undecided("not enough nodes say the same")
+
+
+def depth(account: Account, node: Node) -> Steps[int]:
+    """How many blocks, its own included, make a transaction final for an account.
+
+    Raises `NodeError`.
+    """
+    if account.finalized:
+        return (yield from node.depth_of_finality())
+    return account.confirmations
 
 
 def _find(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:

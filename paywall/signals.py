@@ -1,6 +1,16 @@
 """Sent after the ledger committed, with `payment=`. Receivers' errors are logged, not raised."""
 
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
 from django.dispatch import Signal
+
+if TYPE_CHECKING:
+    from paywall.models import Payment
+
+log = logging.getLogger(__name__)
 
 payment_settled = Signal()
 """The facilitator named a transaction. Good enough to deliver; not final."""
@@ -13,3 +23,13 @@ payment_failed = Signal()
 
 payment_lost = Signal()
 """It was settled, and the chain shows otherwise. Passes are revoked."""
+
+payment_refunded = Signal()
+"""Money went back, deep enough on the chain; with `refund=`."""
+
+
+def tell(signal: Signal, payment: Payment, **more: Any) -> None:
+    """Send a signal; what its receivers raise is logged."""
+    for receiver, answer in signal.send_robust(type(payment), payment=payment, **more):
+        if isinstance(answer, Exception):
+            log.error("payment=%s: %r failed", payment.pk, receiver, exc_info=answer)

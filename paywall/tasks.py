@@ -1,20 +1,34 @@
-"""Celery's part: the engine's rounds as tasks. `paywall.schedule` has them for beat."""
+"""Celery's part: the engine's rounds as tasks. `paywall.schedule` has when and where they run.
+
+The rows are the outbox, so a message only says that it is time to look. One that is lost delays
+what the next round does; one that comes twice does nothing twice.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
 
-from paywall import engine
+from paywall import engine, refunds
+from paywall.schedule import TIME_LIMIT
+
+log = logging.getLogger(__name__)
 
 ROUND: dict[str, Any] = {
     # Acknowledged when it is done; a worker that dies gives it back. Doing it twice does no harm.
     "acks_late": True,
     "reject_on_worker_lost": True,
     "ignore_result": True,
-    # Rounds end by themselves long before; one that hangs makes way for the next.
-    "time_limit": 300,
+    "time_limit": TIME_LIMIT,
+    # The database may be away for a moment; not all workers come back to it at once.
+    "autoretry_for": (OperationalError, InterfaceError),
+    "max_retries": 3,
+    "retry_backoff": 1,
+    "retry_backoff_max": 10,
+    "retry_jitter": True,
 }
 
 
@@ -34,3 +48,20 @@ def settle() -> dict[str, int]:
 def sweep() -> dict[str, int]:
     """Resolve payments that a crash or an unknown outcome left behind."""
     return dict(engine.sweep())
+
+
+@shared_task(name="paywall.refund", **ROUND)
+def refund() -> dict[str, int]:
+    """Send the refunds that were asked for, and look for those that were sent."""
+    return dict(engine.see_to_refunds())
+
+
+def tell_worker() -> None:
+    """Have a refund sent at once. Without a broker it is sent by the next round."""
+    try:
+        refund.apply_async(retry=False, expires=60)
+    except Exception as error:
+        log.warning("The worker could not be told of a refund: %s", type(error).__name__)
+
+
+refunds.on_request.append(tell_worker)

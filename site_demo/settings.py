@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import environ
 
 from paywall.evm.tokens import TOKENS
-from paywall.schedule import BEAT_SCHEDULE
+from paywall.schedule import BEAT_SCHEDULE, TASK_ROUTES, TRANSPORT_OPTIONS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -94,14 +95,17 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
     _queue = VAR_DIR / "celery"
     for _folder in ("messages", "control"):
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "data_folder_in": str(_queue / "messages"),
         "data_folder_out": str(_queue / "messages"),
         "control_folder": str(_queue / "control"),
     }
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {**TRANSPORT_OPTIONS, "socket_timeout": 5}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BEAT_SCHEDULE = {**BEAT_SCHEDULE}
+CELERY_TASK_ROUTES = {**TASK_ROUTES}
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 
 # -------------------------------------------------------------------------------- Paywall
@@ -120,6 +124,7 @@ PAYWALL = {
     "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default=_facilitator_url),
     "FACILITATOR_TOKEN": env.str("PAYWALL_FACILITATOR_TOKEN", default=""),
     "GAS_KEY": _gas_key,
+    "FACILITATOR_CLIENTS": env.dict("PAYWALL_FACILITATOR_CLIENTS", default={}),
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
     # Play money, and wide enough for a load test of the ticker.

@@ -1,5 +1,5 @@
 """The owner's desk."""
 
-from . import accounts, payments, receipts, resources
+from . import accounts, chain, payments, receipts, refunds, resources
 
-__all__ = ["accounts", "payments", "receipts", "resources"]
+__all__ = ["accounts", "chain", "payments", "receipts", "refunds", "resources"]

@@ -93,7 +93,7 @@ class AccountAdmin(ModelAdminBase):
                 "Fixed: offers and payments refer to it. To move, add another account and "
                 "disable this one."
             )
-        first = ["pay_to", "confirmations", "order", "enabled"]
+        first = ["pay_to", "confirmations", "finalized", "facilitators", "order", "enabled"]
         return [(None, {"fields": first if obj else ["preset", *first]}), by_hand]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-    from paywall.models import Payment
-
 
 class ReadOnly:
     """The owner looks at it; only the paywall writes it."""
@@ -28,12 +26,12 @@ class ReadOnly:
         return False
 
 
-def transaction_link(payment: Payment) -> str | SafeString:
+def transaction_link(network: str, tx_hash: str) -> str | SafeString:
     """A transaction, linked to where a person can look at it."""
-    if not payment.tx_hash:
+    if not tx_hash:
         return "–"
-    short = f"{payment.tx_hash[:10]}…{payment.tx_hash[-6:]}"
-    url = networks.transaction_url(payment.network, payment.tx_hash)
+    short = f"{tx_hash[:10]}…{tx_hash[-6:]}"
+    url = networks.transaction_url(network, tx_hash)
     if url is None:
         return short
     return format_html('<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, short)

@@ -14,10 +14,11 @@ from paywall.models import AccessPass, Exposure, Payment, PaymentEvent
 from paywall.vocabulary import money
 
 from .base import ReadOnly, transaction_link
+from .refunds import PERMISSION, RefundInline, ask_for_refunds
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
     InlineBase = admin.TabularInline[PaymentEvent, Payment]
@@ -88,7 +89,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     search_help_text = _("Wallet, transaction, URL or resource")
     date_hierarchy = "created_at"
     show_full_result_count = False
-    inlines = [EventInline]
+    inlines = [RefundInline, EventInline]
     # Not `payload`: whoever has a signed authorization can settle it.
     fieldsets = [
         (
@@ -106,6 +107,8 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                     "transaction",
                     "block_number",
                     "protocol",
+                    "facilitator",
+                    "refunded",
                     "user",
                     "offer",
                     "identity",
@@ -122,7 +125,14 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         ),
     ]
     readonly_fields = ["transaction", "cost"]
-    actions = ["look_again"]
+    actions = ["look_again", "refund"]
+
+    def has_refund_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(PERMISSION)
+
+    @admin.action(description=_("Refund…"), permissions=["refund"])
+    def refund(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        return ask_for_refunds(self, request, queryset)
 
     @admin.action(description=_("Look again now: ask the chain or the facilitator"))
     def look_again(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
@@ -133,7 +143,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 
     @admin.display(description=_("transaction"))
     def transaction(self, payment: Payment) -> str | SafeString:
-        return transaction_link(payment)
+        return transaction_link(payment.network, payment.tx_hash)
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, payment: Payment) -> str:

@@ -62,7 +62,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     @admin.display(description=_("transaction"))
     def transaction(self, receipt: Receipt) -> Any:
-        return transaction_link(receipt.payment)
+        return transaction_link(receipt.payment.network, receipt.payment.tx_hash)
 
     @admin.display(description=_("as the buyer sees it"))
     def public_page(self, receipt: Receipt) -> str | SafeString:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from paywall.steps import Steps
 
+    from .rpc import TransactionReceipt
+
 MOST_TOPICS = 500
 """Values of one topic that a node is asked for at once."""
 
@@ -98,6 +100,14 @@ def pair(logs: Iterable[Log]) -> list[Transfer]:
                 break
         found.append(_transfer(log, nonce))
     return found
+
+
+def moves(receipt: TransactionReceipt, token: str, to: str, value: int) -> bool:
+    """Whether a transaction moved just this much of a token to an address."""
+    return receipt.succeeded and any(
+        (transfer.token, transfer.to, transfer.value) == (token, to, value)
+        for transfer in pair(receipt.logs)
+    )
 
 
 def topic(address: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from paywall.schedule import CHAIN, MONEY
 from tests import services
 
 from .test_clients import official_python
@@ -36,6 +37,7 @@ def test_celery_confirms(request, make_site, rich, broker, tmp_path):
     site = make_site(**env).start()
     site.spawn(
         *("-m", "celery", "-A", "site_demo", "worker", "--beat", "--concurrency", "1"),
+        *("-Q", f"{MONEY},{CHAIN}"),
         *("--loglevel", "info", "--schedule", str(tmp_path / "schedule")),
     )
     bought = official_python("GET", f"{site.url}/api/forecast/", rich)

@@ -12,9 +12,16 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from paywall import engine
-from paywall.schedule import CONFIRM_EVERY, SETTLE_EVERY, SWEEP_EVERY
+from paywall.schedule import CONFIRM_EVERY, REFUND_EVERY, SETTLE_EVERY, SWEEP_EVERY
 
 log = logging.getLogger("paywall.run")
+
+ROUNDS = [
+    ("settle", engine.settle, SETTLE_EVERY),
+    ("sweep", engine.sweep, SWEEP_EVERY),
+    ("confirm", engine.confirm_payments, CONFIRM_EVERY),
+    ("refund", engine.see_to_refunds, REFUND_EVERY),
+]
 
 
 class Command(BaseCommand):
@@ -25,23 +32,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
         if once:
-            self._round("settle", engine.settle, verbosity)
-            self._round("sweep", engine.sweep, verbosity)
-            self._round("confirm", engine.confirm_payments, verbosity)
+            for name, work, _ in ROUNDS:
+                self._round(name, work, verbosity)
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         self.stdout.write("Watching payments. Stop with Ctrl-C.")
-        rounds = [
-            ("settle", engine.settle, SETTLE_EVERY),
-            ("sweep", engine.sweep, SWEEP_EVERY),
-            ("confirm", engine.confirm_payments, CONFIRM_EVERY),
-        ]
-        due = {name: 0.0 for name, _, _ in rounds}
+        due = {name: 0.0 for name, _, _ in ROUNDS}
         while not stop.is_set():
             close_old_connections()
-            for name, work, every in rounds:
+            for name, work, every in ROUNDS:
                 if time.monotonic() < due[name]:
                     continue
                 try:
