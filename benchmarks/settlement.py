@@ -10,7 +10,6 @@ node mines a block for every transaction. Ours runs on PostgreSQL.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -20,13 +19,13 @@ from typing import Any
 
 import httpx
 
+from benchmarks import ours
 from benchmarks.tables import table
-from site_demo.chain.local import NETWORK, USDC, USDC_UNIT, LocalChain, account, free_port, wait_for
+from site_demo.chain.local import USDC_UNIT, LocalChain, account, free_port, wait_for
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCHES = (1, 10, 50, 100)
-SELLER = account(1).address
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
         best, single_gas = max(rate for rate, _ in theirs.values()), theirs[1][1]
         for at_once, (rate, gas) in theirs.items():
             rows.append(_row(f"official facilitator, {at_once} at a time", rate, best, gas, gas))
-        _set_up(chain, database)
+        ours.set_up(chain, database)
         for size in BATCHES:
             rate, gas = _ours(size, options.payments if size > 1 else options.payments // 5)
             rows.append(_row(f"one worker of ours, batches of {size}", rate, best, gas, single_gas))
@@ -66,7 +65,7 @@ def _theirs(chain: LocalChain, buyer: Any, number: int, at_once: int) -> tuple[f
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         wait_for(f"{url}/supported", process)
-        bodies = [_body(payload) for payload in _payloads(buyer, number + at_once)]
+        bodies = [_body(payload) for payload in ours.payloads(buyer, number + at_once)]
         client = httpx.Client(timeout=60)
 
         def settle(body: dict[str, Any]) -> str:
@@ -88,60 +87,15 @@ def _theirs(chain: LocalChain, buyer: Any, number: int, at_once: int) -> tuple[f
         process.wait()
 
 
-def _offer() -> dict[str, Any]:
-    return {
-        "scheme": "exact",
-        "network": NETWORK,
-        "asset": USDC,
-        "amount": "1000",
-        "payTo": SELLER,
-        "maxTimeoutSeconds": 3600,
-        "extra": {"name": "USDC", "version": "2"},
-    }
-
-
-def _payloads(buyer: Any, number: int) -> list[dict[str, Any]]:
-    from paywall.testing import Buyer
-
-    signer = Buyer(buyer)
-    found = []
-    for _ in range(number):
-        authorization = signer.authorize(_offer())
-        signature = signer.sign(authorization, _offer())
-        found.append({"signature": signature, "authorization": authorization})
-    return found
-
-
 def _body(payload: dict[str, Any]) -> dict[str, Any]:
     return {
         "x402Version": 2,
-        "paymentPayload": {"x402Version": 2, "payload": payload, "accepted": _offer()},
-        "paymentRequirements": _offer(),
+        "paymentPayload": {"x402Version": 2, "payload": payload, "accepted": ours.offer()},
+        "paymentRequirements": ours.offer(),
     }
 
 
 # -------------------------------------------------------------------------------- Ours
-
-
-def _set_up(chain: LocalChain, database: str) -> None:
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="site_demo.settings",
-        SECRET_KEY="only for the benchmark",
-        DATABASE_URL=database,
-        PAYWALL_FACILITATOR_URL="",
-        PAYWALL_GAS_KEY=account(0).key.hex(),
-        PAYWALL_PAY_TO=SELLER,
-        PAYWALL_RPC_URL=chain.url,
-        PAYWALL_LOG_LEVEL="WARNING",
-    )
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    with Path(os.devnull).open("w") as nowhere:
-        call_command("seed_demo", stdout=nowhere)
 
 
 def _ours(size: int, number: int) -> tuple[float, float]:
@@ -153,35 +107,16 @@ def _ours(size: int, number: int) -> tuple[float, float]:
     from paywall.models import Payment, Transaction
 
     with override_settings(PAYWALL={**settings.PAYWALL, "BATCH_SIZE": size}):
-        _on_credit(min(size, 20))
+        ours.on_credit(min(size, 20))
         engine.settle()  # warm
         Transaction.objects.all().delete()
-        _on_credit(number)
+        ours.on_credit(number)
         started = time.perf_counter()
         while Payment.objects.exclude(state="settled").exists():
             engine.settle()
         took = time.perf_counter() - started
     gas = sum(Transaction.objects.values_list("gas_used", flat=True))
     return number / took, gas / number
-
-
-def _on_credit(number: int) -> None:
-    """Payments as the gate leaves them behind: claimed on credit, delivered, not settled."""
-    from paywall import ledger, offers, schemes
-    from paywall.models import Resource
-    from paywall.vocabulary import Credential
-
-    resource = Resource.objects.get(slug="ticker")
-    offer = offers.load("ticker").offers[0]
-    purpose = ledger.Purpose(resource.pk, "GET", "http://localhost/api/ticker/")
-    for payload in _payloads(account(2), number):
-        credential = Credential("x402/2", "exact", NETWORK, payload)
-        authorization = schemes.named("exact").read(credential, offer, time.time(), 5)
-        payment, _ = ledger.claim(
-            authorization, offer, purpose, protocol="x402/2", hold=60, ask_credit=True
-        )
-        ledger.delivered(payment)
-        ledger.let_go(payment)
 
 
 if __name__ == "__main__":

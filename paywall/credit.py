@@ -7,99 +7,120 @@ requests at once, none takes the sum past them.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
-from django.db.models import F, Max, Q
-from django.utils import timezone
+from django.db.models import F, Q
+from django.db.models.functions import Greatest
 
 from paywall import conf, database
 from paywall.exceptions import Code
-from paywall.models import Exposure, Payment
+from paywall.models import Exposure
 from paywall.models.exposure import UNITS
-from paywall.models.payments import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
+
+    from django.db.models import QuerySet
+
+    from paywall.models import Payment
 
 log = logging.getLogger(__name__)
 
 NOT_THE_PAYERS_FAULT = [Code.VIEW_FAILED, Code.ABANDONED, Code.FACILITATOR_UNAVAILABLE]
 
 
-class _TooMuch(Exception):
-    """A limit would be exceeded."""
-
-
 def give(payment: Payment) -> bool:
-    """Count a new payment towards the exposure, if the limits allow. In a ledger transaction."""
+    """Count a new payment towards its payer's exposure, if the limits allow.
+
+    First in the transaction that claims it; `count_for_all` is the last thing there.
+    """
     limits = conf.get()
-    units = _units(payment)
-    try:
-        with transaction.atomic(using=database.alias()):
-            # The payer's row first: it also makes the two questions below one payer's at a time.
-            _add(_payer(payment), units, limits.exposure_per_payer)
-            if _is_out_of_favour(payment) or _is_too_fast(payment, limits.exposure_per_minute):
-                raise _TooMuch
-            _add(_all(payment), units, limits.exposure_total)
-    except _TooMuch:
-        log.info("payment=%s is settled in line: no credit", payment.pk)
+    if not limits.exposure_per_minute:
         return False
-    return True
+    units, now = _units(payment), _milliseconds()
+    # So many a minute, as a bucket that leaks: `paced_until` is when it will be empty.
+    each = 60_000 // limits.exposure_per_minute
+    given = _update(
+        _payer(payment),
+        Q(
+            out_of_favour=False,
+            units__lte=int(limits.exposure_per_payer * UNITS) - units,
+            paced_until__lte=now + 60_000 - each,
+        ),
+        units=F("units") + units,
+        paced_until=Greatest(F("paced_until"), now) + each,
+    )
+    if not given:
+        log.info("A payment of %s is settled in line: no credit", payment.payer)
+    return given
+
+
+def count_for_all(payment: Payment) -> bool:
+    """Count a payment that `give` allowed towards what all owe; False, and it has no credit.
+
+    Everybody's payments change this one row, so it is locked for as short as can be.
+    """
+    units = _units(payment)
+    most = int(conf.get().exposure_total * UNITS) - units
+    if _update(_all(payment), Q(units__lte=most), units=F("units") + units):
+        return True
+    log.warning("payment=%s is settled in line: all together owe too much", payment.pk)
+    _rows(_payer(payment)).update(units=F("units") - units)
+    return False
 
 
 def take_back(payments: Sequence[Payment]) -> None:
-    """Count payments out again: settled, or they never will be. In the same transaction."""
-    # The payers' rows first and in one order, as when they were counted in.
+    """Count payments out again: settled, or they never will be. Last in the transaction."""
     units: dict[str, int] = {}
+    # The payers' rows first and in one order, as when they were counted in.
     for scope_of in (_payer, _all):
         for payment in sorted(payments, key=scope_of):
-            units[scope_of(payment)] = units.get(scope_of(payment), 0) + _units(payment)
+            if payment.on_credit:
+                units[scope_of(payment)] = units.get(scope_of(payment), 0) + _units(payment)
     for scope, number in units.items():
-        rows = Exposure.objects.using(database.alias()).filter(scope=scope)
-        rows.update(units=F("units") - number)
+        _rows(scope).update(units=F("units") - number)
 
 
 def count_again(payment: Payment) -> None:
     """The chain took back what had settled it: it is owed once more, whatever the limits."""
     for scope in (_payer(payment), _all(payment)):
-        rows = Exposure.objects.using(database.alias()).filter(scope=scope)
-        rows.update(units=F("units") + _units(payment))
+        _rows(scope).update(units=F("units") + _units(payment))
 
 
-def _add(scope: str, units: int, limit: Decimal) -> None:
-    exposures = Exposure.objects.using(database.alias())
-    exposures.bulk_create([Exposure(scope=scope)], ignore_conflicts=True)
-    most = int(limit * UNITS) - units
-    if not exposures.filter(scope=scope, units__lte=most).update(units=F("units") + units):
-        raise _TooMuch
+def lose_favour(payment: Payment) -> None:
+    """It was had on credit, and will not be paid: its payer has no credit until one of theirs
+    is confirmed, unless the fault was not theirs."""
+    if payment.on_credit and payment.error_code not in NOT_THE_PAYERS_FAULT:
+        _rows(_payer(payment)).update(out_of_favour=True)
 
 
-def _is_out_of_favour(payment: Payment) -> bool:
-    """A payment of theirs on credit failed, and none was confirmed since."""
-    payments = Payment.objects.using(database.alias()).filter(payer=payment.payer)
-    last = payments.aggregate(
-        failed=Max(
-            "closed_at",
-            filter=Q(on_credit=True, state__in=[State.FAILED, State.LOST])
-            & ~Q(error_code__in=NOT_THE_PAYERS_FAULT),
-        ),
-        confirmed=Max("confirmed_at"),
-    )
-    if last["failed"] is None:
+def regain_favour(payments: Sequence[Payment]) -> None:
+    """Payments were confirmed: their payers are trusted again."""
+    scopes = {_payer(payment) for payment in payments}
+    lost = Exposure.objects.using(database.alias()).filter(scope__in=scopes, out_of_favour=True)
+    lost.update(out_of_favour=False)
+
+
+def _update(scope: str, condition: Q, **changes: Any) -> bool:
+    """Change a row if it meets a condition; it is made if there is none yet."""
+    rows = _rows(scope)
+    if rows.filter(condition).update(**changes):
+        return True
+    if rows.exists():
         return False
-    return last["confirmed"] is None or last["confirmed"] < last["failed"]
-
-
-def _is_too_fast(payment: Payment, limit: int) -> bool:
-    recent = Payment.objects.using(database.alias()).filter(
-        payer=payment.payer,
-        on_credit=True,
-        created_at__gt=timezone.now() - timedelta(minutes=1),
+    Exposure.objects.using(database.alias()).bulk_create(
+        [Exposure(scope=scope)], ignore_conflicts=True
     )
-    return recent.count() >= limit
+    return bool(rows.filter(condition).update(**changes))
+
+
+def _rows(scope: str) -> QuerySet[Exposure]:
+    return Exposure.objects.using(database.alias()).filter(scope=scope)
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
 
 
 def _units(payment: Payment) -> int:

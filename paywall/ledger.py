@@ -31,7 +31,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from paywall import credit, database, signals
-from paywall.exceptions import StaleMove
+from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
 from paywall.models.payments import State
 from paywall.vocabulary import Authorization, Offer, Paid, money
@@ -53,7 +53,6 @@ class Purpose:
     url: str
 
 
-@database.durable
 def claim(
     authorization: Authorization,
     offer: Offer,
@@ -92,18 +91,30 @@ def claim(
         held_until=now + timedelta(seconds=hold),
         due_at=now,
     )
-    using = database.alias()
     try:
-        with transaction.atomic(using=using):
-            payment.save(using=using, force_insert=True)
-    except IntegrityError:
-        return Payment.objects.using(using).get(identity=authorization.identity), False
-    if ask_credit and credit.give(payment):
-        payment.on_credit = True
+        _insert(payment, ask_credit)
+    except LedgerUnavailable as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        earlier = find([authorization.identity])
+        if earlier is None:
+            raise
+        return earlier, False
+    return payment, True
+
+
+@database.durable
+def _insert(payment: Payment, ask_credit: bool) -> None:
+    using = database.alias()
+    payment.on_credit = ask_credit and credit.give(payment)
+    payment.pk = None
+    payment.save(using=using, force_insert=True)
+    if payment.on_credit and not credit.count_for_all(payment):
+        payment.on_credit = False
         payment.save(using=using, update_fields=["on_credit"])
     told = {"on_credit": True} if payment.on_credit else {}
-    _record([payment], "claimed", now, resource=purpose.resource_id, url=purpose.url, **told)
-    return payment, True
+    resource_id, url = payment.resource_id, payment.url
+    _record([payment], "claimed", payment.created_at, resource=resource_id, url=url, **told)
 
 
 @database.durable
@@ -203,6 +214,7 @@ def settled(payments: Sequence[Payment], transaction: str) -> None:
     Raises `StaleMove`.
     """
     now = timezone.now()
+    may_have_receipts = [p for p in payments if p.on_credit or p.settled_at is not None]
     _move(
         payments,
         [State.SETTLING],
@@ -214,7 +226,11 @@ def settled(payments: Sequence[Payment], transaction: str) -> None:
         error_code="",
         error_detail="",
     )
-    _issue_receipts(payments, now)
+    keys = [payment.pk for payment in may_have_receipts]
+    known = Receipt.objects.using(database.alias()).filter(payment__in=keys)
+    have = set(known.values_list("payment_id", flat=True)) if keys else set()
+    _issue_receipts([p for p in payments if p.pk not in have], now)
+    credit.take_back(payments)
 
 
 @database.durable
@@ -237,25 +253,26 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
     )
     if payment.delivered_at is not None:
         revoke_pass(payment)
+    credit.lose_favour(payment)
+    credit.take_back([payment])
 
 
 @database.durable
 def delivered(payment: Payment) -> None:
-    """What was bought goes out now: at most once, so this is written before it leaves.
+    """What was bought goes out now: at most once, so this is written before it leaves. Nobody
+    holds it any more.
 
     Raises `StaleMove` if it was delivered already or another request took over.
     """
     now = timezone.now()
     paid = Q(state__in=[State.SETTLED, State.CONFIRMED])
     trusted = Q(state=State.CLAIMED, on_credit=True)
-    changed = (
-        _rows(payment).filter(paid | trusted, delivered_at__isnull=True).update(delivered_at=now)
-    )
-    if not changed:
+    undelivered = _rows(payment).filter(paid | trusted, delivered_at__isnull=True)
+    if not undelivered.update(delivered_at=now, held_until=now, due_at=now):
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
     _record([payment], "delivered", now)
-    if payment.on_credit:
+    if payment.state == State.CLAIMED:
         _issue_receipts([payment], now)
 
 
@@ -280,7 +297,9 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
             error_code="",
             error_detail="",
         )
-    _number_receipts([payment.pk for payments, _ in found for payment in payments])
+    confirmed_now = [payment for payments, _ in found for payment in payments]
+    credit.regain_favour(confirmed_now)
+    _number_receipts([payment.pk for payment in confirmed_now])
 
 
 _BACK = {
@@ -333,9 +352,10 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
         error_detail=detail,
         closed_at=timezone.now(),
     )
-    if payment.on_credit and was_taken_back:
-        credit.take_back([payment])
     revoke_pass(payment)
+    credit.lose_favour(payment)
+    if was_taken_back:
+        credit.take_back([payment])
 
 
 @database.durable
@@ -346,17 +366,15 @@ def revoke_pass(payment: Payment) -> None:
 
 
 def _issue_receipts(payments: Sequence[Payment], at: datetime) -> None:
-    """The receipts of what is delivered or owed, for those that have none yet."""
-    receipts = Receipt.objects.using(database.alias())
-    keys = [payment.pk for payment in payments]
-    known = set(receipts.filter(payment__in=keys).values_list("payment_id", flat=True))
-    without = [payment for payment in payments if payment.pk not in known]
+    """The receipts of what is delivered or owed. None of them has one."""
+    if not payments:
+        return
     resources = Resource.objects.using(database.alias()).in_bulk(
-        {payment.resource_id for payment in without}
+        {payment.resource_id for payment in payments}
     )
-    receipts.bulk_create(
+    Receipt.objects.using(database.alias()).bulk_create(
         Receipt(payment=payment, issued_at=at, sold=_sold(payment, resources[payment.resource_id]))
-        for payment in without
+        for payment in payments
     )
 
 
@@ -423,8 +441,6 @@ def _move(
     if changed != len(payments):
         keys = ", ".join(f"payment={payment.pk}" for payment in payments)
         raise StaleMove(f"{keys} did not move to {state}: somebody else moved it")
-    if state in (State.SETTLED, State.FAILED):
-        credit.take_back([p for p in payments if p.on_credit and p.state != State.CONFIRMED])
     told = {
         k: v
         for k, v in changes.items()

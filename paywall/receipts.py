@@ -29,14 +29,13 @@ def find(public_id: str) -> Receipt | None:
 def path(payment: Payment) -> str | None:
     """Where a payment's receipt can be read; None if the site has not mounted `paywall.urls`.
 
-    Queries the database.
+    Queries the database unless the receipt was issued with this very object.
     """
-    public_id = (
-        Receipt.objects.using(database.alias())
-        .filter(payment_id=payment.pk)
-        .values_list("public_id", flat=True)
-        .first()
-    )
+    if "receipt" in payment._state.fields_cache:
+        public_id: str | None = payment.receipt.public_id
+    else:
+        rows = Receipt.objects.using(database.alias()).filter(payment_id=payment.pk)
+        public_id = rows.values_list("public_id", flat=True).first()
     try:
         return reverse("paywall:receipt", args=[public_id]) if public_id else None
     except NoReverseMatch:

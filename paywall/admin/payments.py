@@ -170,9 +170,10 @@ class AccessPassAdmin(ReadOnly, PassAdminBase):
 class ExposureAdmin(ReadOnly, ExposureAdminBase):
     """What was delivered on credit and is not settled yet, beside the limits."""
 
-    list_display = ["scope", "amount", "limit"]
+    list_display = ["scope", "amount", "limit", "out_of_favour"]
+    list_filter = ["out_of_favour"]
     search_fields = ["scope"]
-    fields = ["scope", "amount", "limit"]
+    fields = ["scope", "amount", "limit", "out_of_favour"]
     readonly_fields = ["amount", "limit"]
 
     @admin.display(description=_("unsettled"), ordering="units")

@@ -19,6 +19,15 @@ class Exposure(models.Model):
     )
     units = models.BigIntegerField(_("units"), default=0, help_text=_("1 is 0.00000001."))
 
+    out_of_favour = models.BooleanField(
+        _("out of favour"),
+        default=False,
+        help_text=_("One on credit was not paid: none more until one of theirs is confirmed."),
+    )
+    paced_until = models.BigIntegerField(
+        _("paced until"), default=0, help_text=_("In milliseconds since 1970.")
+    )
+
     class Meta:
         verbose_name = _("exposure")
         verbose_name_plural = _("exposures")

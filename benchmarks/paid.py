@@ -1,0 +1,240 @@
+"""Paid requests by policy, database and number of buyers, beside the official parties.
+
+    python -m benchmarks.paid [--policies background after before] [--databases postgresql sqlite]
+
+Theirs: the official Flask middleware and the official facilitator. Ours: `after` and `before`
+over the same official facilitator, and over our own; `background` with one worker that settles
+and confirms meanwhile. Both under gunicorn with two workers of eight threads, on one node that
+mines a block for every transaction. Payments are signed beforehand; each buyer has a wallet and
+keeps one connection. The buyers, the servers, the databases and the node share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from eth_account import Account
+
+from benchmarks.tables import table
+from site_demo.chain.local import USDC_UNIT, LocalChain, account, free_port, wait_for
+from tests import services
+
+ROOT = Path(__file__).resolve().parent.parent
+SELLER = account(1).address
+PATH = "/api/forecast/"
+BUYERS = (1, 16)
+
+
+@dataclass
+class Parties:
+    """What both sides share."""
+
+    chain: LocalChain
+    folder: Path
+    facilitator: str
+    wallets: list[Any]
+
+    def start(self, url: str, env: dict[str, str], *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env={**os.environ, **env},
+                stdout=log,
+                stderr=log,
+            )
+        if url:
+            wait_for(url, process)
+        return process
+
+
+def main() -> None:
+    options = _options()
+    with LocalChain() as chain, tempfile.TemporaryDirectory() as folder:
+        wallets = [Account.create() for _ in range(max(BUYERS))]
+        for wallet in wallets:
+            chain.mint(wallet.address, 1_000_000 * USDC_UNIT)
+        port = free_port()
+        parties = Parties(chain, Path(folder), f"http://127.0.0.1:{port}", wallets)
+        facilitator = parties.start(
+            f"{parties.facilitator}/supported",
+            {},
+            *("-m", "site_demo.chain.facilitator", "--port", str(port)),
+            *("--rpc-url", chain.url, "--key", account(3).key.hex()),
+        )
+        try:
+            _run(parties, options)
+        finally:
+            facilitator.terminate()
+            facilitator.wait()
+
+
+def _run(parties: Parties, options: argparse.Namespace) -> None:
+    rows = [["", "buyers", "requests a second", "to theirs", "p50 ms", "to theirs", "p99 ms"]]
+    theirs: dict[int, tuple[float, float]] = {}
+    with _flask(parties) as url:
+        for buyers in BUYERS:
+            rate, p50, p99 = _load(url, parties.wallets[:buyers], 20 * buyers)
+            theirs[buyers] = rate, p50
+            rows.append(_row("x402 (Flask), its facilitator", buyers, rate, p50, p99, rate, p50))
+    for database in options.databases:
+        for policy in options.policies:
+            for own in (False, True) if policy != "background" else (True,):
+                with _site(parties, database, policy, own) as url:
+                    for buyers in BUYERS:
+                        number = (
+                            options.requests * buyers if policy == "background" else 20 * buyers
+                        )
+                        rate, p50, p99 = _load(url, parties.wallets[:buyers], number)
+                        name = f"{policy}, {database}" + (
+                            ""
+                            if policy == "background"
+                            else f", {'our own' if own else 'their'} facilitator"
+                        )
+                        rows.append(_row(name, buyers, rate, p50, p99, *theirs[buyers]))
+    table(*rows)
+
+
+def _row(
+    name: str, buyers: int, rate: float, p50: float, p99: float, their_rate: float, their_p50: float
+) -> list[str]:
+    return [
+        *(name, str(buyers), f"{rate:.0f}", f"{rate / their_rate:.1f}", f"{p50:.1f}"),
+        *(f"{p50 / their_p50:.2f}", f"{p99:.1f}"),
+    ]
+
+
+# ---------------------------------------------------------------------------- The load
+
+
+def _load(url: str, wallets: list[Any], number: int) -> tuple[float, float, float]:
+    """Requests a second, and the median and 99th percentile of their milliseconds."""
+    from paywall.testing import Buyer, encode
+
+    challenge = requests.get(url + PATH, timeout=30)
+    each, warm = number // len(wallets), 3
+    signed = [
+        [encode(Buyer(wallet).payload(challenge)) for _ in range(each + warm)] for wallet in wallets
+    ]
+    host = url.split("//")[1]
+    times: list[float] = []
+    barrier = threading.Barrier(len(wallets) + 1)
+
+    def buy(headers: list[str]) -> None:
+        connection = http.client.HTTPConnection(host, timeout=120)
+        took = []
+        for turn, header in enumerate(headers):
+            if turn == warm:
+                barrier.wait()
+            started = time.perf_counter()
+            connection.request("GET", PATH, headers={"PAYMENT-SIGNATURE": header})
+            response = connection.getresponse()
+            body = response.read()
+            took.append(time.perf_counter() - started)
+            assert response.status == 200, body
+        times.extend(took[warm:])
+
+    threads = [threading.Thread(target=buy, args=(headers,)) for headers in signed]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - started
+    assert len(times) == each * len(wallets), "some request failed"
+    p99 = statistics.quantiles(times, n=100)[-1]
+    return len(times) / elapsed, statistics.median(times) * 1000, p99 * 1000
+
+
+# ------------------------------------------------------------------------------- Sites
+
+
+@contextlib.contextmanager
+def _flask(parties: Parties) -> Iterator[str]:
+    env = {"PAYWALL_FACILITATOR_URL": parties.facilitator, "PAYWALL_PAY_TO": SELLER}
+    with _gunicorn(parties, "benchmarks.official:app", env) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _site(parties: Parties, database: str, policy: str, own: bool) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        if database == "postgresql":
+            url = stack.enter_context(services.postgresql())
+        else:
+            url = f"sqlite:///{parties.folder}/{policy}-{own}.sqlite3"
+        env = {
+            "DJANGO_SETTINGS_MODULE": "site_demo.settings",
+            "SECRET_KEY": "only for the benchmark",
+            "DATABASE_URL": url,
+            "DATABASE_CONN_MAX_AGE": "600",
+            "PAYWALL_PAY_TO": SELLER,
+            "PAYWALL_RPC_URL": parties.chain.url,
+            "PAYWALL_LOG_LEVEL": "WARNING",
+            "PAYWALL_FACILITATOR_URL": "" if own else parties.facilitator,
+            **({"PAYWALL_GAS_KEY": account(0).key.hex()} if own else {}),
+        }
+        choose = (
+            "from paywall.models import Resource; "
+            f"Resource.objects.filter(slug='forecast').update(policy='{policy}')"
+        )
+        for command in (["migrate", "-v", "0"], ["seed_demo"], ["shell", "-v", "0", "-c", choose]):
+            subprocess.run(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env={**os.environ, **env},
+                check=True,
+                capture_output=True,
+            )
+        if policy == "background":
+            worker = parties.start("", env, "manage.py", "paywall_run")
+            stack.callback(_end, worker)
+        yield stack.enter_context(_gunicorn(parties, "site_demo.wsgi", env))
+
+
+@contextlib.contextmanager
+def _gunicorn(parties: Parties, application: str, env: dict[str, str]) -> Iterator[str]:
+    url = f"http://127.0.0.1:{free_port()}"
+    process = parties.start(
+        f"{url}/api/hello/",
+        env,
+        *("-m", "gunicorn", application, "-b", url.split("//")[1], "-w", "2", "--threads", "8"),
+        *("--keep-alive", "60", "--log-level", "warning"),
+    )
+    try:
+        yield url
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    policies, databases = ["background", "after", "before"], ["postgresql", "sqlite"]
+    parser.add_argument("--policies", nargs="+", choices=policies, default=policies)
+    parser.add_argument("--databases", nargs="+", choices=databases, default=databases)
+    parser.add_argument("--requests", type=int, default=200, help="for `background`, each buyer's")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
