@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -48,10 +48,12 @@ class Parties:
     facilitator: str
     wallets: list[Any]
 
-    def start(self, url: str, env: dict[str, str], *command: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, url: str, env: dict[str, str], *command: str, nice: int = 0
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *command],
+                ["nice", "-n", str(nice), sys.executable, *command],
                 cwd=ROOT,
                 env={**os.environ, **env},
                 stdout=log,
@@ -130,22 +132,24 @@ def _load(url: str, wallets: list[Any], number: int) -> tuple[float, float, floa
     signed = [
         [encode(Buyer(wallet).payload(challenge)) for _ in range(each + warm)] for wallet in wallets
     ]
-    host = url.split("//")[1]
+    host, port = url.split("//")[1].split(":")
     times: list[float] = []
     barrier = threading.Barrier(len(wallets) + 1)
 
     def buy(headers: list[str]) -> None:
-        connection = http.client.HTTPConnection(host, timeout=120)
+        """One connection, and as little work as can be: the buyer is not what is measured."""
         took = []
-        for turn, header in enumerate(headers):
-            if turn == warm:
-                barrier.wait()
-            started = time.perf_counter()
-            connection.request("GET", PATH, headers={"PAYMENT-SIGNATURE": header})
-            response = connection.getresponse()
-            body = response.read()
-            took.append(time.perf_counter() - started)
-            assert response.status == 200, body
+        with socket.create_connection((host, int(port)), timeout=120) as connection:
+            for turn, header in enumerate(headers):
+                if turn == warm:
+                    barrier.wait()
+                request = f"GET {PATH} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+                request += f"PAYMENT-SIGNATURE: {header}\r\n\r\n"
+                started = time.perf_counter()
+                connection.sendall(request.encode())
+                answer = _read(connection)
+                took.append(time.perf_counter() - started)
+                assert answer.startswith(b"HTTP/1.1 200"), answer
         times.extend(took[warm:])
 
     threads = [threading.Thread(target=buy, args=(headers,)) for headers in signed]
@@ -159,6 +163,19 @@ def _load(url: str, wallets: list[Any], number: int) -> tuple[float, float, floa
     assert len(times) == each * len(wallets), "some request failed"
     p99 = statistics.quantiles(times, n=100)[-1]
     return len(times) / elapsed, statistics.median(times) * 1000, p99 * 1000
+
+
+def _read(connection: socket.socket) -> bytes:
+    """One response, whose length its header says."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65536)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        more = connection.recv(65536)
+        answer, body = answer + more, body + more
+    return answer
 
 
 # ------------------------------------------------------------------------------- Sites
@@ -202,7 +219,8 @@ def _site(parties: Parties, database: str, policy: str, own: bool) -> Iterator[s
                 capture_output=True,
             )
         if policy == "background":
-            worker = parties.start("", env, "manage.py", "paywall_run")
+            # The buyers wait for the site; nobody waits for the worker.
+            worker = parties.start("", env, "manage.py", "paywall_run", nice=10)
             stack.callback(_end, worker)
         yield stack.enter_context(_gunicorn(parties, "site_demo.wsgi", env))
 

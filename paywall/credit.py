@@ -10,8 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import F
 
 from paywall import conf, database
 from paywall.exceptions import Code
@@ -41,15 +40,13 @@ def give(payment: Payment) -> bool:
     units, now = _units(payment), _milliseconds()
     # So many a minute, as a bucket that leaks: `paced_until` is when it will be empty.
     each = 60_000 // limits.exposure_per_minute
-    given = _update(
+    given = _change(
         _payer(payment),
-        Q(
-            out_of_favour=False,
-            units__lte=int(limits.exposure_per_payer * UNITS) - units,
-            paced_until__lte=now + 60_000 - each,
-        ),
-        units=F("units") + units,
-        paced_until=Greatest(F("paced_until"), now) + each,
+        '"units" = "units" + %s, "paced_until" = '
+        'CASE WHEN "paced_until" > %s THEN "paced_until" ELSE %s END + %s '
+        'WHERE "scope" = %s AND NOT "out_of_favour" AND "units" <= %s AND "paced_until" <= %s',
+        *(units, now, now, each),
+        *(_payer(payment), int(limits.exposure_per_payer * UNITS) - units, now + 60_000 - each),
     )
     if not given:
         log.info("A payment of %s is settled in line: no credit", payment.payer)
@@ -62,12 +59,15 @@ def count_for_all(payment: Payment) -> bool:
     Everybody's payments change this one row, so it is locked for as short as can be.
     """
     units = _units(payment)
-    most = int(conf.get().exposure_total * UNITS) - units
-    if _update(_all(payment), Q(units__lte=most), units=F("units") + units):
-        return True
-    log.warning("payment=%s is settled in line: all together owe too much", payment.pk)
-    _rows(_payer(payment)).update(units=F("units") - units)
-    return False
+    given = _change(
+        _all(payment),
+        '"units" = "units" + %s WHERE "scope" = %s AND "units" <= %s',
+        *(units, _all(payment), int(conf.get().exposure_total * UNITS) - units),
+    )
+    if not given:
+        log.warning("payment=%s is settled in line: all together owe too much", payment.pk)
+        _rows(_payer(payment)).update(units=F("units") - units)
+    return given
 
 
 def take_back(payments: Sequence[Payment]) -> None:
@@ -102,17 +102,16 @@ def regain_favour(payments: Sequence[Payment]) -> None:
     lost.update(out_of_favour=False)
 
 
-def _update(scope: str, condition: Q, **changes: Any) -> bool:
+def _change(scope: str, sql: str, *values: Any) -> bool:
     """Change a row if it meets a condition; it is made if there is none yet."""
-    rows = _rows(scope)
-    if rows.filter(condition).update(**changes):
+    if database.change(Exposure, sql, *values):
         return True
-    if rows.exists():
+    if _rows(scope).exists():
         return False
     Exposure.objects.using(database.alias()).bulk_create(
         [Exposure(scope=scope)], ignore_conflicts=True
     )
-    return bool(rows.filter(condition).update(**changes))
+    return database.change(Exposure, sql, *values)
 
 
 def _rows(scope: str) -> QuerySet[Exposure]:

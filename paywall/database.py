@@ -14,12 +14,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import Error, OperationalError, connections, router, transaction
 
 from paywall import conf
 from paywall.exceptions import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from django.db.models import Field, Model
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +63,56 @@ def durable(function: Callable[P, T]) -> Callable[P, T]:
             raise LedgerUnavailable(str(error)) from error
 
     return wrapper
+
+
+def insert(instance: Model) -> None:
+    """`instance.save(force_insert=True)` for the rows that a paid request writes: the same SQL
+    and the same values, without compiling the SQL anew (a fifth of the time) and without
+    Django's signals for saving."""
+    using = alias()
+    connection = connections[using]
+    statement = _insert_statement(type(instance), using)
+    if statement is None:
+        instance.save(using=using, force_insert=True)
+        return
+    sql, fields = statement
+    values = [
+        field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        (instance.pk,) = cursor.fetchone()
+    instance._state.adding, instance._state.db = False, using
+
+
+@functools.cache
+def _insert_statement(model: type[Model], using: str) -> tuple[str, list[Field[Any, Any]]] | None:
+    """The SQL that inserts a row and returns its key, and the fields of its values."""
+    connection = connections[using]
+    if not connection.features.can_return_columns_from_insert:
+        return None
+    quote, fields = connection.ops.quote_name, list(model._meta.concrete_fields)
+    fields.remove(model._meta.pk)
+    columns = ", ".join(quote(field.column or "") for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    table, key = quote(model._meta.db_table), quote(model._meta.pk.column or "")
+    return f"INSERT INTO {table} ({columns}) VALUES ({places}) RETURNING {key}", fields  # noqa: S608
+
+
+def change(model: type[Model], sql: str, *values: Any) -> bool:
+    """`UPDATE ... SET <sql>`, for the rows that a paid request changes; whether one changed.
+
+    In `sql` the columns are named by their fields, in double quotes, and values by %s, as they
+    are in Python: numbers, strings, times, booleans.
+    """
+    using = alias()
+    connection = connections[using]
+    adapt = connection.ops.adapt_datetimefield_value
+    parameters = [adapt(value) if isinstance(value, datetime) else value for value in values]
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(model._meta.db_table)
+        cursor.execute(f"UPDATE {table} SET {sql}", parameters)  # noqa: S608
+        return bool(cursor.rowcount)
 
 
 def _in_transaction(function: Callable[[], T]) -> T:

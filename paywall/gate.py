@@ -257,7 +257,7 @@ class _Delivery:
 @database.durable
 def _deliver(payment: Payment, sale: ForSale) -> tuple[str | None, str | None]:
     """One transaction: once this is written, nothing may fail any more before the release."""
-    ledger.delivered(payment)
+    ledger.delivered(payment, sale)
     is_pass = sale.access != Resource.Access.REQUEST
     return receipts.path(payment), access.grant(payment, sale) if is_pass else None
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paywall.models.payments import PaymentQuerySet
+    from paywall.offers import ForSale
 
 log = logging.getLogger(__name__)
 
@@ -105,16 +106,12 @@ def claim(
 
 @database.durable
 def _insert(payment: Payment, ask_credit: bool) -> None:
-    using = database.alias()
     payment.on_credit = ask_credit and credit.give(payment)
     payment.pk = None
-    payment.save(using=using, force_insert=True)
+    database.insert(payment)
     if payment.on_credit and not credit.count_for_all(payment):
         payment.on_credit = False
-        payment.save(using=using, update_fields=["on_credit"])
-    told = {"on_credit": True} if payment.on_credit else {}
-    resource_id, url = payment.resource_id, payment.url
-    _record([payment], "claimed", payment.created_at, resource=resource_id, url=url, **told)
+        payment.save(using=database.alias(), update_fields=["on_credit"])
 
 
 @database.durable
@@ -258,22 +255,26 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
 
 
 @database.durable
-def delivered(payment: Payment) -> None:
+def delivered(payment: Payment, sale: ForSale | None = None) -> None:
     """What was bought goes out now: at most once, so this is written before it leaves. Nobody
-    holds it any more.
+    holds it any more. `sale` is what was sold, if the caller knows it already.
 
     Raises `StaleMove` if it was delivered already or another request took over.
     """
     now = timezone.now()
-    paid = Q(state__in=[State.SETTLED, State.CONFIRMED])
-    trusted = Q(state=State.CLAIMED, on_credit=True)
-    undelivered = _rows(payment).filter(paid | trusted, delivered_at__isnull=True)
-    if not undelivered.update(delivered_at=now, held_until=now, due_at=now):
+    changed = database.change(
+        Payment,
+        '"delivered_at" = %s, "held_until" = %s, "due_at" = %s '
+        'WHERE "id" = %s AND "attempts" = %s AND "delivered_at" IS NULL '
+        'AND ("state" IN (%s, %s) OR ("state" = %s AND "on_credit"))',
+        *(now, now, now, payment.pk, payment.attempts),
+        *(State.SETTLED.value, State.CONFIRMED.value, State.CLAIMED.value),
+    )
+    if not changed:
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
-    _record([payment], "delivered", now)
     if payment.state == State.CLAIMED:
-        _issue_receipts([payment], now)
+        _issue_receipts([payment], now, sale)
 
 
 @database.durable
@@ -365,30 +366,31 @@ def revoke_pass(payment: Payment) -> None:
     passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
 
 
-def _issue_receipts(payments: Sequence[Payment], at: datetime) -> None:
+def _issue_receipts(payments: Sequence[Payment], at: datetime, sale: ForSale | None = None) -> None:
     """The receipts of what is delivered or owed. None of them has one."""
-    if not payments:
-        return
-    resources = Resource.objects.using(database.alias()).in_bulk(
-        {payment.resource_id for payment in payments}
-    )
-    Receipt.objects.using(database.alias()).bulk_create(
-        Receipt(payment=payment, issued_at=at, sold=_sold(payment, resources[payment.resource_id]))
-        for payment in payments
-    )
+    titles: dict[int, tuple[str, str]] = {}
+    if sale is not None:
+        titles[sale.resource_id] = sale.slug, sale.title
+    elif payments:
+        resources = Resource.objects.using(database.alias())
+        found = resources.filter(pk__in={payment.resource_id for payment in payments})
+        titles = {pk: (slug, title) for pk, slug, title in found.values_list("pk", "slug", "title")}
+    for payment in payments:
+        sold = _sold(payment, *titles[payment.resource_id])
+        database.insert(Receipt(payment=payment, issued_at=at, sold=sold))
 
 
-def _sold(payment: Payment, resource: Resource) -> dict[str, str]:
+def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
     """What was sold, as it was then."""
-    offer = payment.taken_offer
+    offer = payment.offer
     return {
-        "resource": resource.slug,
-        "title": resource.title,
+        "resource": slug,
+        "title": title,
         "url": payment.url,
         "method": payment.method,
-        "price": money(offer.price),
-        "currency": offer.currency,
-        "symbol": offer.symbol,
+        "price": money(payment.price),
+        "currency": offer["currency"],
+        "symbol": offer["symbol"],
     }
 
 
@@ -496,6 +498,8 @@ def _fresh(payment: Payment) -> Payment:
 
 def _record(payments: Sequence[Payment], kind: str, at: datetime, **data: Any) -> None:
     told = {k: v for k, v in data.items() if v not in ("", None)}
-    PaymentEvent.objects.using(database.alias()).bulk_create(
-        PaymentEvent(payment=payment, kind=kind, at=at, data=told) for payment in payments
-    )
+    events = [PaymentEvent(payment=payment, kind=kind, at=at, data=told) for payment in payments]
+    if len(events) == 1:
+        database.insert(events[0])
+    else:
+        PaymentEvent.objects.using(database.alias()).bulk_create(events)

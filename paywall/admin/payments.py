@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, engine
 from paywall.evm.addresses import shortened
-from paywall.models import AccessPass, Exposure, Payment, PaymentEvent
+from paywall.models import AccessPass, Exposure, Payment
 from paywall.vocabulary import money
 
 from .base import ReadOnly, transaction_link
@@ -21,12 +24,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
-    InlineBase = admin.TabularInline[PaymentEvent, Payment]
     PaymentAdminBase = admin.ModelAdmin[Payment]
     PassAdminBase = admin.ModelAdmin[AccessPass]
     ExposureAdminBase = admin.ModelAdmin[Exposure]
 else:
-    InlineBase = admin.TabularInline
     PaymentAdminBase = admin.ModelAdmin
     PassAdminBase = admin.ModelAdmin
     ExposureAdminBase = admin.ModelAdmin
@@ -34,14 +35,6 @@ else:
 
 LOOK_AT_ONCE = 20
 """Payments that one click asks about: each may take a call or two."""
-
-
-class EventInline(ReadOnly, InlineBase):
-    model = PaymentEvent
-    fields = ["at", "kind", "data"]
-    ordering = ["pk"]
-    extra = 0
-    verbose_name_plural = _("what happened")
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -89,7 +82,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     search_help_text = _("Wallet, transaction, URL or resource")
     date_hierarchy = "created_at"
     show_full_result_count = False
-    inlines = [RefundInline, EventInline]
+    inlines = [RefundInline]
     # Not `payload`: whoever has a signed authorization can settle it.
     fieldsets = [
         (
@@ -123,8 +116,9 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
             _("Times"),
             {"fields": ["created_at", "expires_at", "settled_at", "confirmed_at", "closed_at"]},
         ),
+        (_("What happened"), {"fields": ["story"]}),
     ]
-    readonly_fields = ["transaction", "cost"]
+    readonly_fields = ["transaction", "cost", "story"]
     actions = ["look_again", "refund"]
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
@@ -140,6 +134,19 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         counts = engine.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])
         told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         self.message_user(request, told or gettext("Nothing to find out about these."))
+
+    @admin.display(description="")
+    def story(self, payment: Payment) -> SafeString:
+        rows = [
+            (
+                localize(localtime(at)),
+                what,
+                ", ".join(f"{k}: {v}" for k, v in data.items()),
+            )
+            for at, what, data in payment.story
+        ]
+        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
+        return format_html("<table>{}</table>", body)
 
     @admin.display(description=_("transaction"))
     def transaction(self, payment: Payment) -> str | SafeString:

@@ -31,7 +31,6 @@ class AccessPass(models.Model):
     token_hash = models.CharField(
         _("token hash"),
         max_length=64,
-        unique=True,
         editable=False,
         help_text=_("Of the secret in the holder's cookie."),
     )
@@ -45,6 +44,9 @@ class AccessPass(models.Model):
         verbose_name = _("access pass")
         verbose_name_plural = _("access passes")
         ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["token_hash"], name="paywall_pass_token"),
+        ]
         indexes = [models.Index(fields=["user", "resource"], name="paywall_pass_of_user")]
 
     def __str__(self) -> str:

@@ -93,7 +93,7 @@ class Carriage(models.Model):
     transaction = models.ForeignKey(
         Transaction, models.CASCADE, related_name="carries", verbose_name=_("transaction")
     )
-    identity = models.CharField(_("identity"), max_length=255, db_index=True)
+    identity = models.CharField(_("identity"), max_length=255)
 
     class Meta:
         verbose_name = _("carriage")
@@ -101,6 +101,7 @@ class Carriage(models.Model):
         constraints = [
             models.UniqueConstraint("transaction", "identity", name="paywall_carriage_unique"),
         ]
+        indexes = [models.Index(fields=["identity"], name="paywall_carriage_identity")]
 
     def __str__(self) -> str:
         return self.identity

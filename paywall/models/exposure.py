@@ -15,7 +15,7 @@ class Exposure(models.Model):
     """What is owed to the site by one payer, or by all, for what was delivered on credit."""
 
     scope = models.CharField(
-        _("of whom"), max_length=120, unique=True, help_text=_("A wallet, or all; and a currency.")
+        _("of whom"), max_length=120, help_text=_("A wallet, or all; and a currency.")
     )
     units = models.BigIntegerField(_("units"), default=0, help_text=_("1 is 0.00000001."))
 
@@ -33,9 +33,10 @@ class Exposure(models.Model):
         verbose_name_plural = _("exposures")
         ordering = ["-units"]
         constraints = [
+            models.UniqueConstraint(fields=["scope"], name="paywall_exposure_scope"),
             models.CheckConstraint(
                 condition=models.Q(units__gte=0), name="paywall_exposure_not_negative"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -55,12 +55,16 @@ class Payment(models.Model):
 
     State = State
 
-    identity = models.CharField(_("identity"), max_length=255, unique=True, editable=False)
+    identity = models.CharField(_("identity"), max_length=255, editable=False)
     resource = models.ForeignKey(
         Resource, models.PROTECT, related_name="payments", verbose_name=_("resource")
     )
     account = models.ForeignKey(
-        Account, models.PROTECT, related_name="payments", verbose_name=_("account")
+        Account,
+        models.PROTECT,
+        related_name="payments",
+        db_index=False,
+        verbose_name=_("account"),
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -68,6 +72,7 @@ class Payment(models.Model):
         null=True,
         blank=True,
         related_name="+",
+        db_index=False,
         verbose_name=_("user"),
         help_text=_("Who was signed in when paying."),
     )
@@ -81,7 +86,7 @@ class Payment(models.Model):
     )
 
     network = models.CharField(_("network"), max_length=40)
-    payer = models.CharField(_("payer"), max_length=64, db_index=True)
+    payer = models.CharField(_("payer"), max_length=64)
     # Digits, not a number: 256 bits exceed what databases count with (SQLite: 15 digits).
     amount = models.CharField(
         _("amount"), max_length=78, help_text=_("In the token's smallest unit.")
@@ -103,7 +108,7 @@ class Payment(models.Model):
     )
     error_code = models.CharField(_("error"), max_length=100, blank=True)
     error_detail = models.TextField(_("error detail"), blank=True)
-    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
+    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True)
     block_number = models.PositiveBigIntegerField(_("block"), null=True, blank=True)
     block_hash = models.CharField(_("block hash"), max_length=80, blank=True)
     refunded = models.CharField(
@@ -141,11 +146,36 @@ class Payment(models.Model):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         ordering = ["-pk"]
+        # Every payment passes through each of these: none is here that no query of ours uses, and
+        # a delivery changes no indexed column.
         indexes = [
-            models.Index(fields=["state", "due_at"], name="paywall_payment_work"),
-            models.Index(fields=["network", "block_number"], name="paywall_payment_block"),
+            models.Index(
+                fields=["due_at"],
+                condition=models.Q(state__in=["claimed", "settling", "settled"]),
+                name="paywall_payment_due",
+            ),
+            models.Index(
+                fields=["account", "state"],
+                condition=models.Q(state__in=["claimed", "settling", "settled"]),
+                name="paywall_payment_open",
+            ),
+            models.Index(
+                fields=["account", "block_number"],
+                condition=models.Q(block_number__isnull=False),
+                name="paywall_payment_block",
+            ),
+            models.Index(
+                fields=["user"],
+                condition=models.Q(user__isnull=False),
+                name="paywall_payment_user",
+            ),
+            models.Index(fields=["payer"], name="paywall_payment_payer"),
+            models.Index(
+                fields=["tx_hash"], condition=~models.Q(tx_hash=""), name="paywall_payment_tx"
+            ),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["identity"], name="paywall_payment_identity"),
             models.CheckConstraint(
                 condition=models.Q(state__in=State.values), name="paywall_payment_state_known"
             ),
@@ -183,6 +213,18 @@ class Payment(models.Model):
     def cost(self) -> str:
         """What was paid, for people."""
         return f"{money(self.price)} {self.currency}"
+
+    @property
+    def story(self) -> list[tuple[datetime, str, dict[str, Any]]]:
+        """All that happened to it, in order: when, what, and what is known of it.
+
+        Its claim and its delivery are facts of the row; its moves are events.
+        """
+        facts = [(self.created_at, "claimed", {"on_credit": True} if self.on_credit else {})]
+        if self.delivered_at is not None:
+            facts.append((self.delivered_at, "delivered", {}))
+        facts += [(event.at, event.kind, event.data) for event in self.events.all()]
+        return sorted(facts, key=lambda fact: fact[0])
 
     @property
     def taken_offer(self) -> Offer:

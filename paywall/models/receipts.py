@@ -19,9 +19,7 @@ def unguessable() -> str:
 class Receipt(models.Model):
     """One per payment, issued once content was delivered or is owed."""
 
-    public_id = models.CharField(
-        _("public id"), max_length=40, unique=True, default=unguessable, editable=False
-    )
+    public_id = models.CharField(_("public id"), max_length=40, default=unguessable, editable=False)
     payment = models.OneToOneField(
         Payment, models.PROTECT, related_name="receipt", verbose_name=_("payment")
     )
@@ -40,6 +38,7 @@ class Receipt(models.Model):
         verbose_name_plural = _("receipts")
         ordering = ["-pk"]
         constraints = [
+            models.UniqueConstraint(fields=["public_id"], name="paywall_receipt_public_id"),
             models.CheckConstraint(
                 condition=models.Q(number__isnull=True) | models.Q(number__gte=1),
                 name="paywall_receipt_number_positive",

@@ -72,7 +72,7 @@ def test_settled_and_died_is_found_while_the_buyer_waits(
     assert response.status_code == 200
     payment = Payment.objects.get()
     assert payment.state == State.SETTLED
-    assert [e.kind for e in payment.events.all()] == [
+    assert [what for _, what, _ in payment.story] == [
         "claimed",
         "settling",
         "unknown",
