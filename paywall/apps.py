@@ -13,7 +13,11 @@ class PaywallConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from . import checks, declarations
+        from . import checks, conf, declarations
 
         checks.register_all()
+        if conf.wants_metrics():
+            from . import metrics
+
+            metrics.install()
         post_migrate.connect(declarations.after_migrate, sender=self)

@@ -143,6 +143,9 @@ class Settings:
     balance_check: bool = True
     """Whether a payer's balance is looked up before credit, where the network has an RPC URL."""
 
+    metrics_token: str = field(default="", repr=False)
+    """Bearer token with which `metrics/` can be read; without one there are no metrics."""
+
     max_credential_bytes: int = 8_190
     """Longer payment headers are refused."""
 
@@ -168,6 +171,12 @@ class Settings:
 def get() -> Settings:
     """The settings, read once. Raises `ImproperlyConfigured`, naming the key."""
     return read(getattr(django_settings, "PAYWALL", {}))
+
+
+def wants_metrics() -> bool:
+    """Whether metrics are to be counted; asked at start-up, when settings may still be wrong."""
+    raw = getattr(django_settings, "PAYWALL", {})
+    return isinstance(raw, Mapping) and bool(raw.get("METRICS_TOKEN"))
 
 
 def read(raw: Any) -> Settings:

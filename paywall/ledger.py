@@ -454,9 +454,10 @@ def _move(
         for name, value in changes.items():
             setattr(payment, name, value)
         _log_move(payment, came_from)
-        if signal is not None:
-            tell = partial(signals.tell, signal, payment)
-            transaction.on_commit(tell, using=database.alias(), robust=True)
+        for sent in (signals.payment_moved, signal):
+            if sent is not None and sent.has_listeners():
+                tell = partial(signals.tell, sent, payment)
+                transaction.on_commit(tell, using=database.alias(), robust=True)
 
 
 def _log_move(payment: Payment, came_from: str) -> None:

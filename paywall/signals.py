@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+payment_moved = Signal()
+"""It came to another state, whichever: for counting."""
+
 payment_settled = Signal()
 """The facilitator named a transaction. Good enough to deliver; not final."""
 

@@ -11,7 +11,14 @@ from django.db.models import Count
 from django.utils import timezone
 
 from paywall import confirmation, database, engine
-from paywall.models import Exposure, Payment
+from paywall.models import (
+    Exposure,
+    FacilitatorHealth,
+    Payment,
+    Refund,
+    Transaction,
+    Wallet,
+)
 from paywall.models.payments import State
 
 BEHIND_AFTER = timedelta(seconds=60)
@@ -34,6 +41,13 @@ class Status:
     """Those that only a person can resolve."""
     exposure: dict[str, Decimal]
     """Delivered and not settled, in each currency."""
+    unfinished_transactions: int
+    """Transactions of ours that no block has."""
+    open_refunds: int
+    wallets: list[Wallet]
+    """Those that pay for gas, with their balances as last read."""
+    facilitators: list[FacilitatorHealth]
+    """Those that failed lately."""
 
     @property
     def is_keeping_up(self) -> bool:
@@ -48,13 +62,26 @@ class Status:
             "owed": self.owed,
             "needingAttention": self.needing_attention,
             "exposure": {currency: str(amount) for currency, amount in self.exposure.items()},
+            "unfinishedTransactions": self.unfinished_transactions,
+            "openRefunds": self.open_refunds,
+            "gas": [
+                {"network": w.network, "address": w.address, "wei": w.balance, "low": w.is_low}
+                for w in self.wallets
+            ],
+            "failingFacilitators": {h.name: h.last_trouble for h in self.facilitators},
         }
 
 
-def take() -> Status:
-    """Query the database for it."""
-    payments = Payment.objects.using(database.alias())
-    counted = dict(payments.order_by().values_list("state").annotate(Count("pk")))
+OPEN = [State.CLAIMED, State.SETTLING, State.SETTLED]
+
+
+def take(*, count_all: bool = True) -> Status:
+    """Query the database for it; counting also what is final takes its time at volume."""
+    using = database.alias()
+    payments = Payment.objects.using(using)
+    states = State.values if count_all else OPEN
+    chosen = payments.filter(state__in=states).order_by()
+    counted = dict(chosen.values_list("state").annotate(Count("pk")))
     undone = engine.undone()
     first = undone.order_by("due_at").values_list("due_at", flat=True).first()
     unread = confirmation.unread_since()
@@ -63,13 +90,21 @@ def take() -> Status:
         scope__startswith="all ", units__gt=0
     )
     return Status(
-        payments={state: counted.get(state, 0) for state in State.values},
+        payments={str(state): counted.get(state, 0) for state in states},
         waiting=undone.count(),
         longest_wait=max(timezone.now() - since, timedelta()) if since else timedelta(),
         owed=payments.filter(
             state__in=[State.SETTLED, State.CONFIRMED], delivered_at__isnull=True
         ).count(),
         needing_attention=payments.needing_attention().count(),
+        unfinished_transactions=Transaction.objects.using(using)
+        .filter(state=Transaction.State.SIGNED)
+        .count(),
+        open_refunds=Refund.objects.using(using)
+        .filter(state__in=[Refund.State.REQUESTED, Refund.State.SENT])
+        .count(),
+        wallets=list(Wallet.objects.using(using).order_by("pk")),
+        facilitators=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
         exposure={row.scope.removeprefix("all "): row.amount for row in exposures},
     )
 

@@ -12,4 +12,5 @@ app_name = "paywall"
 urlpatterns = [
     path("receipts/<str:public_id>/", views.receipt, name="receipt"),
     path("health/", views.health, name="health"),
+    path("metrics/", views.prometheus, name="metrics"),
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from paywall import receipts, status
+from paywall import conf, metrics, receipts, status
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -36,3 +37,16 @@ def health(request: HttpRequest) -> JsonResponse:
     )
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@require_safe
+def prometheus(request: HttpRequest) -> HttpResponse:
+    """The metrics, for a Prometheus that has the token. Without a token there are none."""
+    token = conf.get().metrics_token
+    if not token:
+        raise Http404
+    given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[2]
+    if not secrets.compare_digest(given.encode(), token.encode()):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    content, content_type = metrics.page()
+    return HttpResponse(content, content_type=content_type)

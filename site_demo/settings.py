@@ -129,6 +129,7 @@ PAYWALL = {
     "FACILITATOR_TOKEN": env.str("PAYWALL_FACILITATOR_TOKEN", default=""),
     "GAS_KEY": _gas_key,
     "FACILITATOR_CLIENTS": env.dict("PAYWALL_FACILITATOR_CLIENTS", default={}),
+    "METRICS_TOKEN": env.str("PAYWALL_METRICS_TOKEN", default=""),
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
     # Play money, and wide enough for a load test of the ticker.
@@ -155,8 +156,22 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"paywall": {"()": "paywall.logs.Fields"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "{asctime}{levelname}{name}{message}",
+            "style": "{",
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["paywall"],
+            "formatter": env.str("LOG_FORMAT", default="line"),
+        }
+    },
     "loggers": {
         "paywall": {
             "handlers": ["console"],

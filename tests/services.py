@@ -19,62 +19,107 @@ from pathlib import Path
 from site_demo.chain.local import free_port
 
 
+class Postgresql:
+    """A PostgreSQL server of our own, as a context manager."""
+
+    def __enter__(self) -> Postgresql:
+        self.port = free_port()
+        self.url = f"postgres://paywall@127.0.0.1:{self.port}/postgres"
+        self._binaries = _postgresql_binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="paywall-pg-"))
+        # The server refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            entry = pwd.getpwnam(self._user)
+            os.chown(self._folder, entry.pw_uid, entry.pw_gid)
+        self._run("initdb", "-U", "paywall", "-A", "trust", "-E", "UTF8")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1"
+        options += " -c max_connections=200"
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once, as a crash would: what is not in the log of its writes is gone."""
+        self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+
+    def restart(self, away: float = 0.0) -> None:
+        """Crash, and come back after some seconds."""
+        self.stop()
+        time.sleep(away)
+        self.start()
+
+    def _run(self, binary: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._binaries / binary), "-D", str(self._folder / "data"), *arguments],
+            check=True,
+            user=self._user,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            env=os.environ,
+        )
+
+
+class Redis:
+    """A Redis server of our own, as a context manager; it keeps nothing over a restart."""
+
+    def __enter__(self) -> Redis:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        import redis as client
+
+        server = shutil.which("redis-server")
+        if server is None:
+            raise RuntimeError("redis-server is missing: apt-get install redis-server")
+        command = [server, "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                client.Redis(port=self.port).ping()
+                return
+            except client.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self, away: float = 0.0) -> None:
+        """Die with all messages, and come back empty."""
+        self.stop()
+        time.sleep(away)
+        self.start()
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A PostgreSQL server of our own; yields a database URL."""
-    binaries = _postgresql_binaries()
-    port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="paywall-pg-"))
-    # The server refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        entry = pwd.getpwnam(user)
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        subprocess.run(
-            command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, env=os.environ
-        )
-
-    run(str(binaries / "initdb"), "-D", str(data), "-U", "paywall", "-A", "trust", "-E", "UTF8")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-    control = str(binaries / "pg_ctl")
-    run(control, "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgres://paywall@127.0.0.1:{port}/postgres"
-    finally:
-        run(control, "-D", str(data), "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with Postgresql() as server:
+        yield server.url
 
 
 @contextmanager
 def redis() -> Iterator[str]:
     """A Redis server of our own; yields a broker URL."""
-    import redis as client
-
-    port = free_port()
-    server = shutil.which("redis-server")
-    if server is None:
-        raise RuntimeError("redis-server is missing: apt-get install redis-server")
-    process = subprocess.Popen(
-        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                client.Redis(port=port).ping()
-                break
-            except client.ConnectionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait()
+    with Redis() as server:
+        yield server.url
 
 
 def _postgresql_binaries() -> Path:

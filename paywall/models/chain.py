@@ -8,6 +8,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from paywall import conf
+
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
@@ -31,6 +33,11 @@ class Wallet(models.Model):
 
     def __str__(self) -> str:
         return f"{self.address} on {self.network}"
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it will soon not be able to pay for gas."""
+        return self.balance != "" and int(self.balance) < conf.get().gas_low * 10**18
 
 
 class Transaction(models.Model):

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from paywall import status
+from paywall.outbox import COIN
 from paywall.vocabulary import money
 
 
@@ -37,6 +38,16 @@ class Command(BaseCommand):
         self.stdout.write(f"needing a look            {found.needing_attention}")
         for currency, amount in found.exposure.items():
             self.stdout.write(f"on credit, not settled    {money(amount)} {currency}")
+        self.stdout.write(f"transactions not mined    {found.unfinished_transactions}")
+        self.stdout.write(f"refunds under way         {found.open_refunds}")
+        for wallet in found.wallets:
+            if wallet.balance:
+                low = self.style.ERROR("  LOW") if wallet.is_low else ""
+                coins = f"{int(wallet.balance) / COIN:.6f}"
+                self.stdout.write(f"gas of {wallet}  {coins}{low}")
+        for health in found.facilitators:
+            trouble = f"{health.failures} failures: {health.last_trouble}"
+            self.stdout.write(self.style.ERROR(f"facilitator {health.name}  {trouble}"))
         self.stdout.write("")
         if found.is_keeping_up:
             self.stdout.write(self.style.SUCCESS("The engine is keeping up."))
