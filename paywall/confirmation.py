@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=2)
-"""For which one worker reads for a cursor."""
+LEASE = timedelta(seconds=30)
+"""For which one worker reads for a cursor. If it takes longer and two do, no harm is done."""
 
 EARLIER = timedelta(minutes=15)
 """How long before its claim an authorization may have been used."""
