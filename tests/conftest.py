@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from hypothesis import HealthCheck, settings
 
 from paywall import offers
 from paywall.evm.tokens import TOKENS
@@ -23,6 +24,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
+
+# `--hypothesis-profile nightly` for long runs.
+common = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("default", stateful_step_count=40, **common)
+settings.register_profile("nightly", max_examples=2500, stateful_step_count=60, **common)
+settings.load_profile("default")
 
 PAY_TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
