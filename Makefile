@@ -16,7 +16,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint test-fast test-postgresql bench chain clients services clean
+.PHONY: help demo test lint test-fast test-postgresql bench soak nightly chain clients services clean
 
 help:
 	@echo "make demo              a shop that sells, on a local chain"
@@ -24,7 +24,9 @@ help:
 	@echo "make lint              ruff, mypy, migrations, import rules"
 	@echo "make test-fast         the inner loop: no servers, no chain"
 	@echo "make test-postgresql   the same on PostgreSQL"
-	@echo "make bench             what the gate costs, beside the official middleware"
+	@echo "make bench             what all of it costs, beside the official parties"
+	@echo "make soak              20 minutes under load while everything breaks"
+	@echo "make nightly           the soak, and 100,000 steps of the state machine"
 
 # ------------------------------------------------------------------------------- Set-up
 
@@ -85,15 +87,28 @@ lint: venv
 test-fast: venv
 	@$(BIN)/pytest -m "not slow"
 
-test-postgresql: venv services
+# What depends on the database's locks runs on both.
+ON_BOTH := tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
+
+test-postgresql: chain services
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest -m "not slow"
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ON_BOTH)
 
 test: lint clients services
 	@$(BIN)/pytest
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest -m "not slow"
+	@$(MAKE) --no-print-directory test-postgresql
 
-bench: chain
+bench: chain services
 	@$(BIN)/python -m benchmarks.gate
+	@$(BIN)/python -m benchmarks.settlement
+	@$(BIN)/python -m benchmarks.confirm
+	@$(BIN)/python -m benchmarks.paid
+
+soak: chain services
+	@$(BIN)/python -m tests.soak
+
+nightly: soak
+	@$(BIN)/pytest tests/model --hypothesis-profile nightly --timeout 14400
 
 clean:
 	rm -rf $(VENV) .venv-* var build dist *.egg-info $(CHAIN)/node_modules $(CLIENTS)/node_modules
