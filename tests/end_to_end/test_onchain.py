@@ -8,9 +8,12 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from eth_abi.abi import encode as encode_abi
 from eth_account import Account as Key
+from eth_utils.crypto import keccak
 
 from paywall import engine
+from paywall.evm.addresses import checksum
 from paywall.evm.transactions import MULTICALL3
 from paywall.models import Payment, Transaction, Wallet
 from paywall.models.payments import State
@@ -19,7 +22,7 @@ from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain, account
 from tests.helpers import code, let_lapse
 
-from .conftest import SELLER
+from .conftest import ROOT, SELLER
 from .helpers import cancel, pay, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -320,3 +323,54 @@ def test_the_header_of_a_wallet_contract_is_carried(own_shop, on_credit, chain):
         response = own_shop.get("/item/", headers=header)
         assert response.status_code == 200, response.content
     assert engine.settle() == {"settled": 2}
+
+
+# ----------------------------------------------------- Wallets that are not deployed yet
+
+FACTORY = "0x00000000000000000000000000000000FaC70400"
+
+
+@pytest.fixture
+def undeployed(chain):
+    """The address that a factory will give to a wallet, with money; and its owner's key."""
+    contracts = local.compiled(ROOT / "tests/end_to_end/contracts/TestFactory.sol")
+    chain.put(FACTORY, contracts["TestFactory"])
+    owner = Key.create()
+    data = keccak(text="where(address)")[:4] + encode_abi(["address"], [owner.address])
+    answer = chain.rpc("eth_call", {"to": FACTORY, "data": "0x" + data.hex()}, "latest")
+    address = checksum("0x" + answer[-40:])
+    chain.mint(address, 1_000_000)
+    return address, Buyer(owner)
+
+
+def wrapped(payload, owner: Buyer):
+    """The payload with its signature as ERC-6492 has it: the deployment comes along."""
+    deploy = keccak(text="deploy(address)")[:4] + encode_abi(["address"], [owner.account.address])
+    signature = bytes.fromhex(payload["payload"]["signature"][2:])
+    inner = encode_abi(["address", "bytes", "bytes"], [FACTORY, deploy, signature])
+    payload["payload"]["signature"] = "0x" + (inner + bytes.fromhex("6492") * 16).hex()
+    return payload
+
+
+def test_a_wallet_is_deployed_and_pays_in_one_transaction(
+    own_shop, chain, undeployed, paywall_settings
+):
+    address, owner = undeployed
+    paywall_settings(WALLET_FACTORIES=[FACTORY])
+    payload = wrapped(owner.payload(own_shop.get("/item/"), **{"from": address}), owner)
+    assert chain.rpc("eth_getCode", address, "latest") == "0x"
+    before = chain.balance(SELLER)
+    response = pay(own_shop, payload)
+    assert response.status_code == 200, response.content
+    assert chain.balance(SELLER) - before == 10_000
+    assert chain.rpc("eth_getCode", address, "latest") != "0x"
+    assert Transaction.objects.get().to == MULTICALL3
+    assert engine.confirm_payments() == {"confirmed": 1}
+
+
+def test_a_factory_that_nobody_named_is_not_called(own_shop, chain, undeployed):
+    address, owner = undeployed
+    payload = wrapped(owner.payload(own_shop.get("/item/"), **{"from": address}), owner)
+    response = pay(own_shop, payload)
+    assert (response.status_code, code(response)) == (402, "verification_failed")
+    assert not Transaction.objects.exists()

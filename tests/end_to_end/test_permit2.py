@@ -13,7 +13,7 @@ from x402.schemas import PaymentRequirements
 
 from paywall import engine
 from paywall.evm.permit2 import PERMIT2, PROXY
-from paywall.models import Payment
+from paywall.models import Payment, Transaction
 from paywall.models.payments import State
 from paywall.testing import challenge_of
 from site_demo.chain import local
@@ -62,6 +62,26 @@ def test_it_pays_once_and_is_confirmed(shop, chain, approved):
     assert engine.confirm_payments() == {"confirmed": 1}
     assert code(pay(shop, payload)) == "payment_already_used"
     assert chain.balance(SELLER) - before == 10_000
+
+
+def test_the_site_settles_it_itself(own_shop, chain, approved):
+    """The official mechanism makes the call, our outbox sends it."""
+    payload = permit_for(own_shop.get("/item/"), approved)
+    before = chain.balance(SELLER)
+    response = pay(own_shop, payload)
+    assert response.status_code == 200, response.content
+    assert chain.balance(SELLER) - before == 10_000
+    assert Transaction.objects.get().to == PROXY
+    assert engine.confirm_payments() == {"confirmed": 1}
+    assert code(pay(own_shop, payload)) == "payment_already_used"
+
+
+def test_the_site_itself_refuses_who_did_not_approve(own_shop, chain):
+    stranger = Key.create()
+    chain.mint(stranger.address, 1_000_000)
+    response = pay(own_shop, permit_for(own_shop.get("/item/"), stranger))
+    assert (response.status_code, code(response)) == (402, "verification_failed")
+    assert not Transaction.objects.exists()
 
 
 def test_the_facilitator_is_asked_whether_it_was_approved(shop, chain):
