@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 
 from paywall import (
+    batches,
     conf,
     confirmation,
     database,
@@ -89,7 +90,7 @@ def _tend(transaction: Transaction) -> int:
     """Look after one transaction. Returns how many payments it settled."""
     try:
         receipt = run(outbox.tend(transaction))
-        return 0 if receipt is None else run(settlement.landed(transaction, receipt))
+        return 0 if receipt is None else run(batches.landed(transaction, receipt))
     except (NodeError, LedgerUnavailable) as error:
         log.warning("transaction=%s: %s", transaction.hash, error)
     except Exception:
@@ -200,7 +201,7 @@ def _settle_in_batches(payments: list[Payment]) -> Iterator[Payment]:
         for start in range(0, len(members), most):
             batch = members[start : start + most]
             try:
-                alone += run(settlement.carry(batch, facilitator)) if len(batch) > 1 else batch
+                alone += run(batches.carry(batch, facilitator)) if len(batch) > 1 else batch
             except LedgerUnavailable as error:
                 log.warning("A batch of %d could not be written: %s", len(batch), error)
     yield from alone

@@ -26,15 +26,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from paywall import credit, database, signals
+from paywall import credit, database, receipts, signals
 from paywall.exceptions import LedgerUnavailable, StaleMove
-from paywall.models import AccessPass, Account, Payment, PaymentEvent, Receipt, Resource
+from paywall.models import AccessPass, Account, Payment, PaymentEvent
 from paywall.models.payments import State
-from paywall.vocabulary import Authorization, Offer, Paid, money
+from paywall.vocabulary import Authorization, Offer, Paid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,10 +223,8 @@ def settled(payments: Sequence[Payment], transaction: str) -> None:
         error_code="",
         error_detail="",
     )
-    keys = [payment.pk for payment in may_have_receipts]
-    known = Receipt.objects.using(database.alias()).filter(payment__in=keys)
-    have = set(known.values_list("payment_id", flat=True)) if keys else set()
-    _issue_receipts([p for p in payments if p.pk not in have], now)
+    have = receipts.of(may_have_receipts)
+    receipts.issue([p for p in payments if p.pk not in have], now)
     credit.take_back(payments)
 
 
@@ -274,7 +272,7 @@ def delivered(payment: Payment, sale: ForSale | None = None) -> None:
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
     payment.delivered_at = now
     if payment.state == State.CLAIMED:
-        _issue_receipts([payment], now, sale)
+        receipts.issue([payment], now, sale)
 
 
 @database.durable
@@ -300,7 +298,7 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
         )
     confirmed_now = [payment for payments, _ in found for payment in payments]
     credit.regain_favour(confirmed_now)
-    _number_receipts([payment.pk for payment in confirmed_now])
+    receipts.number([payment.pk for payment in confirmed_now])
 
 
 _BACK = {
@@ -364,53 +362,6 @@ def revoke_pass(payment: Payment) -> None:
     """What a payment opened closes."""
     passes = AccessPass.objects.using(database.alias()).filter(payment=payment)
     passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
-
-
-def _issue_receipts(payments: Sequence[Payment], at: datetime, sale: ForSale | None = None) -> None:
-    """The receipts of what is delivered or owed. None of them has one."""
-    titles: dict[int, tuple[str, str]] = {}
-    if sale is not None:
-        titles[sale.resource_id] = sale.slug, sale.title
-    elif payments:
-        resources = Resource.objects.using(database.alias())
-        found = resources.filter(pk__in={payment.resource_id for payment in payments})
-        titles = {pk: (slug, title) for pk, slug, title in found.values_list("pk", "slug", "title")}
-    for payment in payments:
-        sold = _sold(payment, *titles[payment.resource_id])
-        database.insert(Receipt(payment=payment, issued_at=at, sold=sold))
-
-
-def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
-    """What was sold, as it was then."""
-    offer = payment.offer
-    return {
-        "resource": slug,
-        "title": title,
-        "url": payment.url,
-        "method": payment.method,
-        "price": money(payment.price),
-        "currency": offer["currency"],
-        "symbol": offer["symbol"],
-    }
-
-
-def _number_receipts(keys: list[int]) -> None:
-    """Give receipts the next numbers, without gaps: one numbering at a time.
-
-    Whoever has the first receipt locked counts. (Before there is one, and on SQLite, the unique
-    number or the write lock decides.)
-    """
-    receipts = Receipt.objects.using(database.alias())
-    receipts.select_for_update().filter(number=1).first()
-    last = receipts.aggregate(last=Max("number"))["last"] or 0
-    # What was confirmed before, and taken back by a reorganisation, keeps its number.
-    unnumbered = list(receipts.filter(payment__in=keys, number=None).order_by("pk"))
-    for number, receipt in enumerate(unnumbered, last + 1):
-        receipt.number = number
-    if len(unnumbered) == 1:
-        receipts.filter(pk=unnumbered[0].pk).update(number=last + 1)
-    else:
-        receipts.bulk_update(unnumbered, ["number"], batch_size=200)
 
 
 def account(payment: Payment) -> Account:

@@ -1,18 +1,79 @@
-"""Receipts as their readers see them."""
+"""Receipts: issued and numbered in the ledger's transactions, and as their readers see them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Max
 from django.urls import NoReverseMatch, reverse
 
 from paywall import database
 from paywall.evm import networks
 from paywall.evm.addresses import shortened
-from paywall.models import Receipt, Refund
+from paywall.models import Receipt, Refund, Resource
+from paywall.vocabulary import money
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from paywall.models import Payment
+    from paywall.offers import ForSale
+
+
+def of(payments: Sequence[Payment]) -> set[int]:
+    """The keys of those payments that have a receipt."""
+    if not payments:
+        return set()
+    rows = Receipt.objects.using(database.alias()).filter(payment__in=payments)
+    return set(rows.values_list("payment_id", flat=True))
+
+
+def issue(payments: Sequence[Payment], at: datetime, sale: ForSale | None = None) -> None:
+    """Write the receipts of what is delivered or owed. None of them has one."""
+    titles: dict[int, tuple[str, str]] = {}
+    if sale is not None:
+        titles[sale.resource_id] = sale.slug, sale.title
+    elif payments:
+        resources = Resource.objects.using(database.alias())
+        found = resources.filter(pk__in={payment.resource_id for payment in payments})
+        titles = {pk: (slug, title) for pk, slug, title in found.values_list("pk", "slug", "title")}
+    for payment in payments:
+        sold = _sold(payment, *titles[payment.resource_id])
+        database.insert(Receipt(payment=payment, issued_at=at, sold=sold))
+
+
+def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
+    """What was sold, as it was then."""
+    offer = payment.offer
+    return {
+        "resource": slug,
+        "title": title,
+        "url": payment.url,
+        "method": payment.method,
+        "price": money(payment.price),
+        "currency": offer["currency"],
+        "symbol": offer["symbol"],
+    }
+
+
+def number(keys: list[int]) -> None:
+    """Give receipts the next numbers, without gaps: one numbering at a time.
+
+    Whoever has the first receipt locked counts. (Before there is one, and on SQLite, the unique
+    number or the write lock decides.)
+    """
+    receipts = Receipt.objects.using(database.alias())
+    receipts.select_for_update().filter(number=1).first()
+    last = receipts.aggregate(last=Max("number"))["last"] or 0
+    # What was confirmed before, and taken back by a reorganisation, keeps its number.
+    unnumbered = list(receipts.filter(payment__in=keys, number=None).order_by("pk"))
+    for next_one, receipt in enumerate(unnumbered, last + 1):
+        receipt.number = next_one
+    if len(unnumbered) == 1:
+        receipts.filter(pk=unnumbered[0].pk).update(number=last + 1)
+    else:
+        receipts.bulk_update(unnumbered, ["number"], batch_size=200)
 
 
 def find(public_id: str) -> Receipt | None:

@@ -57,46 +57,62 @@ def for_clients(view: Callable[[HttpRequest, str], HttpResponse]) -> View:
 @for_clients
 def verify(request: HttpRequest, client: str) -> HttpResponse:
     """Is the payment good? By the official mechanism, with a simulation on the chain."""
-    try:
-        asked = read(request.body)
-        order = _order(asked)
-    except Malformed as error:
-        return JsonResponse({"error": str(error)}, status=400)
-    except Refused as refused:
-        return _answer(VerifyResponse(is_valid=False, invalid_reason=str(refused.code)))
-    verdict = run(_facilitator().verify(order))
-    if verdict.valid is None:
-        log.error("A payment of %s could not be verified: %s", client, verdict.reason)
-        return JsonResponse({"error": "unavailable"}, status=503)
-    return _answer(
-        VerifyResponse(
-            is_valid=verdict.valid, invalid_reason=verdict.reason or None, payer=order.payer
+
+    def refused(asked: Asked, code: str) -> HttpResponse:
+        return _answer(VerifyResponse(is_valid=False, invalid_reason=code))
+
+    def answer(asked: Asked, order: Order) -> HttpResponse:
+        verdict = run(_facilitator().verify(order))
+        if verdict.valid is None:
+            log.error("A payment of %s could not be verified: %s", client, verdict.reason)
+            return JsonResponse({"error": "unavailable"}, status=503)
+        reason = verdict.reason or None
+        return _answer(
+            VerifyResponse(is_valid=verdict.valid, invalid_reason=reason, payer=order.payer)
         )
-    )
+
+    return _for_order(request, answer, refused)
 
 
 @require_POST
 @for_clients
 def settle(request: HttpRequest, client: str) -> HttpResponse:
     """Settle, once: the same payment asked for again gets the answer of the first time."""
+
+    def refused(asked: Asked, code: str) -> HttpResponse:
+        return _answer(
+            SettleResponse(success=False, error_reason=code, transaction="", network=asked.named)
+        )
+
+    def answer(asked: Asked, order: Order) -> HttpResponse:
+        settlement = run(_facilitator().settle(order))
+        if isinstance(settlement, Unknown):
+            settlement = _by_chain(order, settlement)
+        log.info("%s asked to settle %s: %s", client, order.identity, settlement)
+        if isinstance(settlement, Rejected) and settlement.ours:
+            # Not 503: our own client, and others, take a 5xx for an unknown outcome.
+            headers = {"Retry-After": "5"}
+            return JsonResponse({"error": "unavailable"}, status=429, headers=headers)
+        return _answer(_settle_response(asked, order, settlement))
+
+    return _for_order(request, answer, refused)
+
+
+def _for_order(
+    request: HttpRequest,
+    answer: Callable[[Asked, Order], HttpResponse],
+    refused: Callable[[Asked, str], HttpResponse],
+) -> HttpResponse:
+    """Read what is asked for; `refused` says so in its own words if its terms are wrong."""
     try:
         asked = read(request.body)
-        order = _order(asked)
     except Malformed as error:
         return JsonResponse({"error": str(error)}, status=400)
-    except Refused as refused:
-        failure = SettleResponse(
-            success=False, error_reason=str(refused.code), transaction="", network=asked.named
-        )
-        return _answer(failure)
-    settlement = run(_facilitator().settle(order))
-    if isinstance(settlement, Unknown):
-        settlement = _by_chain(order, settlement)
-    log.info("%s asked to settle %s: %s", client, order.identity, settlement)
-    if isinstance(settlement, Rejected) and settlement.ours:
-        # Not 503: our own client, and others, take a 5xx for an unknown outcome.
-        return JsonResponse({"error": "unavailable"}, status=429, headers={"Retry-After": "5"})
-    return _answer(_settle_response(asked, order, settlement))
+    try:
+        order = _order(asked)
+    except Refused as error:
+        return refused(asked, str(error.code))
+    return answer(asked, order)
 
 
 @require_safe

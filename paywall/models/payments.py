@@ -18,8 +18,6 @@ from .resources import Resource
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
-    from .refunds import Refund
-
 
 class State(models.TextChoices):
     """The life of a payment; `docs/architecture.md` draws it."""
@@ -140,7 +138,7 @@ class Payment(models.Model):
 
     objects = PaymentQuerySet.as_manager()
     events: RelatedManager[PaymentEvent]
-    refunds: RelatedManager[Refund]
+    refunds: RelatedManager[Any]
 
     class Meta:
         verbose_name = _("payment")

@@ -174,6 +174,23 @@ def shop(item, paywall_settings, chain, facilitator_url):
 
 
 @pytest.fixture
+def private_chain(item: Any, paywall_settings: Any) -> Iterator[LocalChain]:
+    """A node of a test's own, which may be spoiled. The site settles for itself on it; account 5
+    has money to buy with, and 8 is the treasury."""
+    with LocalChain() as chain:
+        paywall_settings(
+            FACILITATOR_URL="",
+            GAS_KEY=account(0).key.hex(),
+            TREASURY_KEY=account(8).key.hex(),
+            RPC_URLS={f"eip155:{CHAIN_ID}": chain.url},
+        )
+        for wallet in (account(5), account(8)):
+            chain.mint(wallet.address, 1000 * local.USDC_UNIT)
+        chain.mine()
+        yield chain
+
+
+@pytest.fixture
 def own_shop(item, paywall_settings, chain):
     """The site settles for itself."""
     paywall_settings(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from django.test import Client
+from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from paywall.testing import Buyer, encode
@@ -61,3 +64,19 @@ def settles_and_dies(url: str) -> Answer:
         httpx.post(f"{url}/settle", json=body, timeout=30).raise_for_status()
 
     return Answer(die=True, before=settle)
+
+
+@contextmanager
+def spoiled(chain: LocalChain, trouble: str) -> Iterator[Buyer]:
+    """A new buyer that is poor or blacklisted, or has money while the token is paused."""
+    wallet = Account.create()
+    if trouble != "poor":
+        chain.mint(wallet.address, 10_000)
+    if trouble == "paused":
+        chain.send("setPaused(bool)", True)
+    if trouble == "blacklisted":
+        chain.send("setBlacklisted(address,bool)", wallet.address, True)
+    try:
+        yield Buyer(wallet)
+    finally:
+        chain.send("setPaused(bool)", False)

@@ -17,7 +17,7 @@ from tests.doubles import TX, Answer, success
 from tests.helpers import code, let_lapse
 
 from .conftest import ROOT, SELLER
-from .helpers import cancel, pay, settles_and_dies, submit
+from .helpers import cancel, pay, settles_and_dies, spoiled, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,17 +138,8 @@ def test_a_cancelled_authorization_buys_nothing(shop, chain, rich_buyer):
 
 @pytest.mark.parametrize("trouble", ["poor", "paused", "blacklisted"])
 def test_a_transfer_that_reverts_is_a_refusal(shop, chain, trouble):
-    wallet = Key.create()
-    if trouble != "poor":
-        chain.mint(wallet.address, 10_000)
-    if trouble == "paused":
-        chain.send("setPaused(bool)", True)
-    if trouble == "blacklisted":
-        chain.send("setBlacklisted(address,bool)", wallet.address, True)
-    try:
-        response = pay(shop, Buyer(wallet).payload(shop.get("/item/")))
-    finally:
-        chain.send("setPaused(bool)", False)
+    with spoiled(chain, trouble) as buyer:
+        response = pay(shop, buyer.payload(shop.get("/item/")))
     assert (response.status_code, code(response)) == (402, "settlement_refused")
     payment = Payment.objects.get()
     assert (payment.state, payment.error_code) == (State.FAILED, "transaction_reverted")

@@ -25,7 +25,7 @@ from paywall import engine, faults, refunds
 from paywall.models import Cursor, Payment, Receipt, Refund
 from paywall.models.payments import State
 from paywall.testing import Buyer
-from site_demo.chain.local import CHAIN_ID, USDC_UNIT, LocalChain, account
+from site_demo.chain.local import CHAIN_ID, USDC_UNIT, account
 from tests import doubles
 from tests.doubles import TX, Answer, failure
 from tests.helpers import let_lapse
@@ -39,22 +39,9 @@ START = "2020-01-01T00:00Z"
 
 
 @pytest.fixture
-def chain(item, paywall_settings):
-    """A node of our own; the site settles for itself and has a treasury."""
-    with LocalChain() as chain:
-        paywall_settings(
-            FACILITATOR_URL="",
-            GAS_KEY=account(0).key.hex(),
-            TREASURY_KEY=account(8).key.hex(),
-            RPC_URLS={f"eip155:{CHAIN_ID}": chain.url},
-            EXPOSURE_PER_PAYER="1000",
-            EXPOSURE_TOTAL="1000",
-            EXPOSURE_PER_MINUTE=10_000,
-        )
-        chain.mint(account(5).address, 1000 * USDC_UNIT)
-        chain.mint(account(8).address, 1000 * USDC_UNIT)
-        chain.mine()
-        yield chain
+def chain(private_chain, paywall_settings):
+    paywall_settings(EXPOSURE_PER_PAYER="1000", EXPOSURE_TOTAL="1000", EXPOSURE_PER_MINUTE=10_000)
+    return private_chain
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from site_demo.chain.local import CHAIN_ID, LocalChain, account
 from tests.helpers import code, let_lapse
 
 from .conftest import ROOT, SELLER
-from .helpers import cancel, pay, submit
+from .helpers import cancel, pay, spoiled, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,17 +66,8 @@ def test_a_payment_is_settled_without_any_third_party(own_shop, chain, rich_buye
 
 @pytest.mark.parametrize("trouble", ["poor", "paused", "blacklisted"])
 def test_what_a_simulation_refuses_is_not_sent(own_shop, chain, trouble):
-    wallet = Key.create()
-    if trouble != "poor":
-        chain.mint(wallet.address, 10_000)
-    if trouble == "paused":
-        chain.send("setPaused(bool)", True)
-    if trouble == "blacklisted":
-        chain.send("setBlacklisted(address,bool)", wallet.address, True)
-    try:
-        response = pay(own_shop, Buyer(wallet).payload(own_shop.get("/item/")))
-    finally:
-        chain.send("setPaused(bool)", False)
+    with spoiled(chain, trouble) as buyer:
+        response = pay(own_shop, buyer.payload(own_shop.get("/item/")))
     assert (response.status_code, code(response)) == (402, "settlement_refused")
     assert states() == [State.FAILED]
     assert not Transaction.objects.exists()

@@ -7,12 +7,13 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from paywall import engine, refunds
 from paywall.models import Payment, Refund
 from paywall.testing import Buyer
-from site_demo.chain.local import CHAIN_ID, LocalChain, account
+from site_demo.chain.local import CHAIN_ID, account
 from tests.helpers import TX
 
 from .helpers import pay
@@ -21,12 +22,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def chain(item, paywall_settings):
+def chain(private_chain):
     """An account that nobody else pays into."""
-    with LocalChain() as chain:
-        chain.mint(account(5).address, 10**9)
-        chain.mine()
-        yield chain
+    return private_chain
 
 
 @pytest.fixture
@@ -35,14 +33,14 @@ def buyer() -> Buyer:
 
 
 @pytest.fixture
-def books(chain, own_shop, buyer, paywall_settings):
+def books(chain, buyer):
     """Three confirmed payments."""
-    paywall_settings(RPC_URLS={f"eip155:{CHAIN_ID}": chain.url})
-    challenge = own_shop.get("/item/")
+    client = Client()
+    challenge = client.get("/item/")
     for _ in range(3):
-        assert pay(own_shop, buyer.payload(challenge)).status_code == 200
+        assert pay(client, buyer.payload(challenge)).status_code == 200
     assert engine.confirm_payments() == {"confirmed": 3}
-    return own_shop
+    return client
 
 
 def reconcile(*arguments: str) -> tuple[int, str]:

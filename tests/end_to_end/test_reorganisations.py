@@ -19,7 +19,6 @@ from paywall.models import Account, Cursor, Payment, Receipt, Transaction
 from paywall.models.payments import State
 from paywall.steps import run
 from paywall.testing import Buyer
-from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, USDC, LocalChain, account
 from tests.helpers import let_lapse
 
@@ -30,18 +29,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def chain(item, paywall_settings):
-    """A node of our own, which may be reorganised; the site settles for itself."""
-    with LocalChain() as chain:
-        paywall_settings(
-            FACILITATOR_URL="",
-            GAS_KEY=account(0).key.hex(),
-            RPC_URLS={f"eip155:{CHAIN_ID}": chain.url},
-            RESCAN_BLOCKS=32,
-        )
-        chain.mint(account(5).address, 1000 * local.USDC_UNIT)
-        chain.mine()
-        yield chain
+def chain(private_chain, paywall_settings):
+    paywall_settings(RESCAN_BLOCKS=32)
+    return private_chain
 
 
 @pytest.fixture

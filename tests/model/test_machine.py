@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 )
 
 from paywall import engine, faults, offers, steps, verification
+from paywall.evm.eip3009 import TransferAuthorization
 from paywall.evm.tokens import TOKENS
 from paywall.facilitators import health
 from paywall.models import (
@@ -51,7 +52,7 @@ from paywall.models.payments import State
 from paywall.testing import Buyer, encode
 from site_demo.chain.local import NETWORK, account
 from tests.helpers import Died
-from tests.model.world import FACILITATOR, NODE, Authorization, World
+from tests.model.world import FACILITATOR, NODE, World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -323,8 +324,8 @@ class Machine(RuleBasedStateMachine):
     def some_credential(self, data: Any) -> int:
         return int(data.draw(st.integers(0, len(self.credentials) - 1)))
 
-    def authorization(self, number: int) -> Authorization:
-        return Authorization.of(self.credentials[number][1]["payload"]["authorization"])
+    def authorization(self, number: int) -> TransferAuthorization:
+        return TransferAuthorization.read(self.credentials[number][1]["payload"]["authorization"])
 
 
 def test_any_history_keeps_the_invariants(db: None) -> None:

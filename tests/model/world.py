@@ -26,6 +26,7 @@ from paywall.evm.eip3009 import (
     AUTHORIZATION_USED_TOPIC,
     BALANCE_SELECTOR,
     TRANSFER_TOPIC,
+    TransferAuthorization,
 )
 from paywall.evm.transactions import MULTICALL3
 from paywall.evm.transfers import topic
@@ -42,33 +43,12 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Authorization:
-    """One EIP-3009 transfer; its signature was the paywall's to check."""
-
-    payer: str
-    to: str
-    value: int
-    valid_after: int
-    valid_before: int
-    nonce: str
-
-    @classmethod
-    def of(cls, fields: dict[str, Any]) -> Authorization:
-        """From the `authorization` of an x402 payload."""
-        return cls(
-            checksum(fields["from"]),
-            checksum(fields["to"]),
-            int(fields["value"]),
-            int(fields["validAfter"]),
-            int(fields["validBefore"]),
-            fields["nonce"].lower(),
-        )
-
-    @classmethod
-    def of_call(cls, data: bytes) -> Authorization:
-        payer, to, value, after, before, nonce, *_ = decode(_TYPES[data[:4]], data[4:])
-        return cls(checksum(payer), checksum(to), value, after, before, "0x" + nonce.hex())
+def of_call(data: bytes) -> TransferAuthorization:
+    """The authorization in a call of `transferWithAuthorization`."""
+    payer, to, value, after, before, nonce, *_ = decode(_TYPES[data[:4]], data[4:])
+    return TransferAuthorization(
+        checksum(payer), checksum(to), value, after, before, "0x" + nonce.hex()
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +59,7 @@ class Tx:
     sender: str
     nonce: int | None
     """None: from somebody whose nonces nobody looks at."""
-    calls: tuple[Authorization, ...]
+    calls: tuple[TransferAuthorization, ...]
     may_fail_alone: bool = False
     cancels: bool = False
 
@@ -164,13 +144,13 @@ class World:
         if self.instant:
             self.mine()
 
-    def front_run(self, authorization: Authorization) -> None:
+    def front_run(self, authorization: TransferAuthorization) -> None:
         self.submit(Tx(_hash(), "anybody", None, (authorization,)))
 
-    def cancel(self, authorization: Authorization) -> None:
+    def cancel(self, authorization: TransferAuthorization) -> None:
         self.submit(Tx(_hash(), "payer", None, (authorization,), cancels=True))
 
-    def is_used(self, authorization: Authorization) -> bool:
+    def is_used(self, authorization: TransferAuthorization) -> bool:
         return self.state().used.get((authorization.payer, authorization.nonce)) == "used"
 
     def _execute(
@@ -244,7 +224,7 @@ class World:
         payload = step.json["paymentPayload"]["payload"]
         if step.url.endswith("/verify"):
             return 200, {"isValid": True}
-        authorization = Authorization.of(payload["authorization"])
+        authorization = TransferAuthorization.read(payload["authorization"])
         state = self.state()
         match self.facilitator:
             case "busy":
@@ -343,7 +323,7 @@ class World:
         if selector == AUTHORIZATION_STATE_SELECTOR:
             payer, nonce = checksum("0x" + data[16:36].hex()), "0x" + data[36:68].hex()
             return "0x" + word(int((payer, nonce) in state.used)).hex()
-        why = _why_used(state, Authorization.of_call(data), now)
+        why = _why_used(state, of_call(data), now)
         if why:
             raise Revert(why)
         return "0x"
@@ -353,7 +333,7 @@ class World:
         sender = Account.recover_transaction(raw)
         data, to = bytes(tx["data"]), checksum("0x" + bytes(tx["to"]).hex())
         batch = to == MULTICALL3
-        calls = _inner_calls(data) if batch else (Authorization.of_call(data),)
+        calls = _inner_calls(data) if batch else (of_call(data),)
         hash_ = "0x" + keccak(HexBytes(raw)).hex()
         if int(tx["nonce"]) >= self.state().nonces.get(sender, 0):
             self.submit(Tx(hash_, sender, int(tx["nonce"]), calls, batch))
@@ -364,7 +344,7 @@ class Revert(Exception):
     """A contract says no."""
 
 
-def why_not(state: State, call: Authorization, now: int) -> str:
+def why_not(state: State, call: TransferAuthorization, now: int) -> str:
     """Why the token would refuse a fresh authorization; empty if it would not."""
     if now >= call.valid_before:
         return "FiatTokenV2: authorization is expired"
@@ -373,15 +353,15 @@ def why_not(state: State, call: Authorization, now: int) -> str:
     return ""
 
 
-def _why_used(state: State, call: Authorization, now: int) -> str | None:
+def _why_used(state: State, call: TransferAuthorization, now: int) -> str | None:
     if (call.payer, call.nonce) in state.used:
         return "FiatTokenV2: authorization is used or canceled"
     return why_not(state, call, now) or None
 
 
-def _inner_calls(data: bytes) -> tuple[Authorization, ...]:
+def _inner_calls(data: bytes) -> tuple[TransferAuthorization, ...]:
     (calls,) = decode(["(address,bool,bytes)[]"], data[4:])
-    return tuple(Authorization.of_call(inner) for _, _, inner in calls)
+    return tuple(of_call(inner) for _, _, inner in calls)
 
 
 def _fits(topics: list[str], wanted: list[Any]) -> bool:
