@@ -46,6 +46,9 @@ STUCK_AFTER = timedelta(minutes=10)
 OVERLOOKED_AFTER = timedelta(minutes=1)
 """A payment settled so long before the last block that was read should have been found there."""
 
+WAITED_FOR = timedelta(minutes=15)
+"""After which a settled payment is looked up by itself, whatever the chain's clock says."""
+
 AT_ONCE = 500
 """Payments that are confirmed in one database transaction."""
 
@@ -120,7 +123,10 @@ def overlooked() -> PaymentQuerySet:
         chosen |= ours & ~Q(identity__startswith=schemes.FOUND_IN_LOGS)
         cursor = group.cursor()
         if cursor is not None:
-            chosen |= ours & Q(settled_at__lt=cursor.block_time - OVERLOOKED_AFTER)
+            late = max(cursor.block_time - OVERLOOKED_AFTER, timezone.now() - WAITED_FOR)
+            # Seen while it could not be moved yet; or not seen where it should have been.
+            seen = Q(block_number__lte=cursor.block_number)
+            chosen |= ours & (seen | Q(settled_at__lt=late))
     settled = Payment.objects.using(database.alias()).due().filter(state=State.SETTLED)
     return settled.filter(chosen)
 
@@ -254,7 +260,7 @@ def _confirm(group: Group, found: Sequence[Transfer]) -> int:
     for start in range(0, len(identities), AT_ONCE):
         chunk = identities[start : start + AT_ONCE]
         payments = group.payments().filter(identity__in=chunk)
-        open_ones = payments.filter(state__in=[State.SETTLING, State.SETTLED])
+        open_ones = payments.filter(state__in=[State.CLAIMED, State.SETTLING, State.SETTLED])
         pairs = [(payment, by_identity[payment.identity]) for payment in open_ones]
         confirmed += _confirm_pairs([(p, t) for p, t in pairs if _pays(t, p)])
     return confirmed
@@ -266,9 +272,14 @@ def _pays(transfer: Transfer, payment: Payment) -> bool:
 
 
 def _confirm_pairs(pairs: Sequence[tuple[Payment, Transfer]]) -> int:
-    found = [pair for pair in pairs if pair[0].state == State.SETTLING]
-    ready = [pair for pair in pairs if pair[0].state == State.SETTLED]
-    ready += [pair for pair in found if _settle_found(*pair)]
+    ready = [
+        (payment, transfer)
+        for payment, transfer in pairs
+        if payment.state == State.SETTLED or _settle_found(payment, transfer)
+    ]
+    # Somebody works on the others: they settle soon, and are not found by reading any more.
+    later = {p.pk: t.block_number for p, t in pairs if p.state != State.SETTLED}
+    ledger.seen_in_block(later)
     by_transaction: dict[str, list[tuple[Payment, Transfer]]] = defaultdict(list)
     for payment, transfer in ready:
         by_transaction[transfer.transaction].append((payment, transfer))
@@ -295,6 +306,8 @@ def _confirm_one(pair: tuple[Payment, Transfer]) -> bool:
 
 def _settle_found(payment: Payment, transfer: Transfer) -> bool:
     """An unknown outcome, found paid on the chain. False while somebody works on it."""
+    if payment.state != State.SETTLING:
+        return False
     taken = ledger.take_up(payment, settlement.settle_hold())
     if taken is None or taken.state != State.SETTLING:
         return False

@@ -37,7 +37,7 @@ from paywall.models.payments import State
 from paywall.vocabulary import Authorization, Offer, Paid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paywall.models.payments import PaymentQuerySet
     from paywall.offers import ForSale
@@ -299,6 +299,15 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
     confirmed_now = [payment for payments, _ in found for payment in payments]
     credit.regain_favour(confirmed_now)
     receipts.number([payment.pk for payment in confirmed_now])
+
+
+@database.durable
+def seen_in_block(blocks: Mapping[int, int]) -> None:
+    """The chain shows payments, by their keys, that cannot be moved now: the block of each is
+    kept, so that nobody has to find it again."""
+    rows = Payment.objects.using(database.alias()).exclude(state=State.CONFIRMED)
+    for pk, block_number in blocks.items():
+        rows.filter(pk=pk).update(block_number=block_number)
 
 
 _BACK = {

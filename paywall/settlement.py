@@ -229,8 +229,8 @@ _UNSPENT = "the chain has not seen it"
 def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
     """What the chain makes of an unknown outcome."""
     match (yield from _look(payment, node)):
-        case Paid(transaction=transaction):
-            return Settled(transaction)
+        case Paid(transaction=transaction, block_number=block_number):
+            return Settled(transaction, block_number)
         case Unspent(never=True):
             return Rejected(Code.NEVER_SETTLED)
         case Unspent(reverted=True) if payment.delivered_at is None:
@@ -303,8 +303,10 @@ def _why_it_reverted(
 
 
 @database.durable
-def _settled(payment: Payment, transaction: str, then: Then | None) -> None:
-    ledger.settled([payment], transaction)
+def _settled(payment: Payment, outcome: Settled, then: Then | None) -> None:
+    ledger.settled([payment], outcome.transaction)
+    if outcome.block_number is not None:
+        ledger.seen_in_block({payment.pk: outcome.block_number})
     if then is not None:
         then(payment)
 
@@ -313,7 +315,7 @@ def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps
     """Write down what is certain; let go of what is not."""
     match outcome:
         case Settled():
-            yield from query(_settled, payment, outcome.transaction, then)
+            yield from query(_settled, payment, outcome, then)
             faults.reach("settle: written")
         case Rejected():
             yield from query(ledger.failed, payment, outcome.code, outcome.detail)

@@ -107,9 +107,11 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The facilitator named a transaction."""
+    """The facilitator named a transaction, or the chain shows one."""
 
     transaction: str
+    block_number: int | None = None
+    """Where the chain shows it, if it was looked up there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from paywall.models.payments import State
 from paywall.steps import run
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, USDC, LocalChain, account
+from tests.doubles import success
 from tests.helpers import let_lapse
 
 from .conftest import SELLER
@@ -332,6 +334,25 @@ def test_what_nobody_settled_for_us_is_found_in_the_logs(
     let_lapse()
     assert engine.confirm_payments() == {"confirmed": 1}
     assert pay(shop, payload).status_code == 200
+
+
+def test_what_is_read_while_its_request_still_holds_it_is_not_overlooked(
+    shop, chain, buyer, facilitator, paywall_settings
+):
+    """The logs are there before the request has written that it is settled."""
+    engine.confirm_payments()
+    payload = buyer.payload(shop.get("/item/"))
+
+    def settle_and_be_read() -> str:
+        transaction = submit(chain, payload)
+        assert engine.confirm_payments() == {}
+        connection.close()
+        return transaction
+
+    facilitator.settle = success(settle_and_be_read)
+    paywall_settings(FACILITATOR_URL=facilitator.url, GAS_KEY="")
+    assert pay(shop, payload).status_code == 200
+    assert engine.confirm_payments() == {"confirmed": 1}
 
 
 def test_the_first_cursor_starts_before_what_is_open(shop, chain, buyer):
