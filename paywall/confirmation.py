@@ -327,7 +327,11 @@ def _evidence(transfer: Transfer) -> Paid:
 def _undo_reorganisation(group: Group, cursor: Cursor, node: Node) -> Steps[Counter[str]]:
     """Where the block at the cursor is another than it was: look at what vanished, go back."""
     counts: Counter[str] = Counter()
-    if (yield from node.block(cursor.block_number)).hash == cursor.block_hash:
+    newest = yield from query(_newest_block, group, None)
+    # What was looked up by itself may be in a newer block than what was read.
+    beyond = newest is not None and newest[0] > cursor.block_number
+    is_same = (yield from node.block(cursor.block_number)).hash == cursor.block_hash
+    if is_same and not (beyond and (yield from _vanished(group, node))[0]):
         return counts
     log.error("%s was reorganised at or before block %d", group.network, cursor.block_number)
     back = max(0, cursor.block_number - conf.get().rescan_blocks)

@@ -288,7 +288,8 @@ class Machine(RuleBasedStateMachine):
                 break
             self.world.offset += 60
         else:
-            raise AssertionError([(p.state, p.story) for p in Payment.objects.all()])
+            unfinished = Payment.objects.filter(state__in=["claimed", "settling", "settled"])
+            raise AssertionError([(p.state, p.block_number, p.story) for p in unfinished])
         self.check_the_books()
 
     def check_the_books(self) -> None:
