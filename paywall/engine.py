@@ -103,6 +103,10 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
+    try:
+        run(outbox.watch_gas())
+    except (NodeError, LedgerUnavailable) as error:
+        log.warning("The balances of our wallets cannot be read: %s", error)
     return land() + _round(_to_sweep(), _resolve, "unknown")
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 State = Transaction.State
 
 BALANCE_BELIEVED_FOR = timedelta(seconds=30)
+BALANCE_WATCHED_EVERY = timedelta(minutes=5)
 SEND_AGAIN_AFTER = timedelta(seconds=10)
 COIN = 10**18
 
@@ -220,6 +221,24 @@ def _back_to_signed(rows: QuerySet[Transaction]) -> None:
     rows.filter(state=State.MINED).update(
         state=State.SIGNED, block_number=None, sent_at=None, signed_at=timezone.now()
     )
+
+
+def watch_gas() -> Steps[None]:
+    """Read the balances that nobody read for a while, so that an idle wallet is noticed too.
+
+    Raises `NodeError`.
+    """
+    stale = timezone.now() - BALANCE_WATCHED_EVERY
+    for wallet in (yield from query(_unwatched, stale)):
+        node = nodes.of(wallet.network)
+        if node is not None and _key(wallet) is not None:
+            balance = yield from node.coins(wallet.address)
+            yield from query(_note_balance, wallet.network, wallet.address, balance)
+
+
+def _unwatched(since: datetime) -> list[Wallet]:
+    wallets = Wallet.objects.using(database.alias())
+    return list(wallets.filter(Q(balance_at=None) | Q(balance_at__lt=since)))
 
 
 def _fees(node: Node) -> Steps[Fees]:

@@ -295,6 +295,24 @@ def test_a_wallet_without_gas_takes_no_payment(own_shop, rich_buyer, paywall_set
     assert "is low on gas" in caplog.text
 
 
+def test_an_idle_wallet_that_runs_low_is_noticed(own_shop, chain, rich_buyer, caplog):
+    assert pay(own_shop, rich_buyer.payload(own_shop.get("/item/"))).status_code == 200
+    wallet = Wallet.objects.get()
+    assert not wallet.is_low
+    before = chain.rpc("eth_getBalance", wallet.address, "latest")
+    chain.rpc("anvil_setBalance", wallet.address, hex(10**15))
+    try:
+        engine.sweep()
+        assert "is low on gas" not in caplog.text
+        Wallet.objects.update(balance_at=timezone.now() - timezone.timedelta(minutes=6))
+        engine.sweep()
+    finally:
+        chain.rpc("anvil_setBalance", wallet.address, before)
+    assert "is low on gas" in caplog.text
+    wallet.refresh_from_db()
+    assert wallet.is_low
+
+
 def test_the_keys_are_not_shown(own_shop):
     from paywall import conf
 
