@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
         health._Known.until, health._Known.failing = 0.0, {}
         self.world = World()
         for buyer in BUYERS:
-            self.world.minted[buyer.account.address] = 20 * PRICE
+            self.world.mint(buyer.account.address, 20 * PRICE)
         self.clients = Client()
         self.credentials: list[tuple[str, dict[str, Any]]] = []
         self.served: Counter[int] = Counter()
@@ -186,8 +186,7 @@ class Machine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 2), left=st.sampled_from([0, 20 * PRICE, 20 * PRICE, 20 * PRICE]))
     def money_goes_and_comes(self, who: int, left: int) -> None:
         address = BUYERS[who].account.address
-        has = self.world.state().balances[address]
-        self.world.minted[address] += max(left, 0) - has
+        self.world.mint(address, left - self.world.state().balances[address])
 
     # ---------------------------------------------------------------------- Workers
 

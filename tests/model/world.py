@@ -89,7 +89,8 @@ class World:
         self.offset = 0.0
         self.real_time = time.time
         self.started = int(self.real_time())
-        self.minted: dict[str, int] = {}
+        self.money: list[tuple[int, str, int]] = []
+        """What came or went otherwise: from which block on, whose, how much."""
         self.blocks = [Block(self.started, _hash())]
         self.pending: list[Tx] = []
         self.node = "up"
@@ -104,8 +105,9 @@ class World:
     # ------------------------------------------------------------------------ Chain
 
     def state(self) -> State:
-        state = State(dict(self.minted), {}, {})
-        for block in self.blocks:
+        state = State({}, {}, {})
+        for number, block in enumerate(self.blocks):
+            self._mint(state, number)
             for tx in block.txs:
                 self._execute(state, tx, block.timestamp)
         return state
@@ -115,6 +117,7 @@ class World:
             timestamp = max(int(self.time()), self.blocks[-1].timestamp)
             block = Block(timestamp, _hash())
             state = self.state()
+            self._mint(state, len(self.blocks))
             kept = []
             for tx in self.pending:
                 if tx.nonce is not None and tx.nonce != state.nonces.get(tx.sender, 0):
@@ -126,6 +129,16 @@ class World:
                 block.receipts.append(self._receipt(tx, block, len(self.blocks), logs, succeeded))
             self.pending = kept
             self.blocks.append(block)
+
+    def mint(self, address: str, units: int) -> None:
+        """Money comes, or goes if it is negative, in the next block."""
+        self.money.append((len(self.blocks), address, units))
+        self.mine()
+
+    def _mint(self, state: State, block_number: int) -> None:
+        for since, address, units in self.money:
+            if since == block_number:
+                state.balances[address] = max(0, state.balances.get(address, 0) + units)
 
     def reorganise(self, depth: int, *, keep: bool) -> None:
         """The newest blocks vanish; `keep` puts their transactions back into the pool."""
