@@ -6,6 +6,8 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from paywall import database, ledger, offers, signals
@@ -274,3 +276,17 @@ def test_a_database_that_refuses_is_one_error(item, monkeypatch):
     monkeypatch.setattr(database, "insert", broken)
     with pytest.raises(LedgerUnavailable):
         claim(item)
+
+
+def test_workers_pass_over_what_another_is_taking_up(item, payment):
+    other, _ = claim(item, "two")
+    let_lapse(payment)
+    let_lapse(other)
+    using = connections[database.alias()]
+    with CaptureQueriesContext(using) as queries:
+        taken = ledger.take_up_some(Payment.objects.due(), 1, 60)
+    assert [p.pk for p in taken] == [payment.pk]
+    passes_over = any("SKIP LOCKED" in query["sql"] for query in queries.captured_queries)
+    assert passes_over == using.features.has_select_for_update_skip_locked
+    assert [p.pk for p in ledger.take_up_some(Payment.objects.due(), 5, 60)] == [other.pk]
+    assert ledger.take_up_some(Payment.objects.due(), 5, 60) == []
