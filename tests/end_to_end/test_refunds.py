@@ -238,3 +238,14 @@ def test_the_receipt_tells(bought, chain):
     (told,) = receipts.document(receipts.find(bought.receipt.public_id))["refunds"]
     assert told["amount"] == "4000"
     assert told["state"] == "confirmed"
+
+
+@pytest.mark.parametrize("revoke", [True, False])
+def test_what_it_opened_closes_if_asked(own_shop, make_resource, chain, rich_buyer, revoke):
+    make_resource("season", access="forever")
+    path = "/by-object/season/"
+    paid = own_shop.get(path, headers=rich_buyer.pays(own_shop.get(path)))
+    assert paid.status_code == 200
+    engine.confirm_payments()
+    refunds.request(Payment.objects.get(), 10_000, "not as said", seen=0, revoke_pass=revoke)
+    assert own_shop.get(path).status_code == (402 if revoke else 200)
