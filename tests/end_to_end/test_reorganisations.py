@@ -141,8 +141,9 @@ def test_a_reorganisation_while_nothing_is_confirmed_is_harmless(shop, chain, bu
     assert chain.balance(SELLER) == 10_000
 
 
-def test_a_vanished_transaction_leaves_no_gap_in_the_nonces(shop, chain, buyer):
+def test_a_vanished_transaction_leaves_no_gap_in_the_nonces(shop, chain, buyer, paywall_settings):
     """One was mined and vanished before anything was confirmed; the next nonce waits for it."""
+    paywall_settings(FACILITATOR_READ_TIMEOUT=1.0)
     Account.objects.update(confirmations=20)
     chain.mine(5)
     buy(shop, buyer)
@@ -182,6 +183,7 @@ class Front:
         self.behind = 0
         self.down = False
         self.lie: dict[str, Any] = {}
+        self.client = httpx.Client(timeout=30)
 
     def __enter__(self) -> Front:
         front = self
@@ -219,7 +221,7 @@ class Front:
         if self.behind and method == "eth_getBlockByNumber" and parameters[0] == "latest":
             head = int(self.chain.rpc("eth_blockNumber"), 16)
             body = {**body, "params": [hex(head - self.behind), False]}
-        answer = dict(httpx.post(self.chain.url, json=body).json())
+        answer = dict(self.client.post(self.chain.url, json=body).json())
         if method == "eth_getLogs" and len(answer["result"]) > self.most_logs:
             return {"error": {"code": -32005, "message": "query returned too many results"}}
         return answer
