@@ -12,7 +12,18 @@ from django.utils import timezone
 
 from paywall import ledger
 from paywall.evm.tokens import TOKENS
-from paywall.models import Account, Payment, Price, Receipt, Resource
+from paywall.models import (
+    Account,
+    Carriage,
+    Cursor,
+    FacilitatorHealth,
+    Payment,
+    Price,
+    Receipt,
+    Resource,
+    Transaction,
+    Wallet,
+)
 from paywall.models.payments import State
 from tests.conftest import PAY_TO
 from tests.doubles import Answer
@@ -257,3 +268,43 @@ def test_receipts_are_read_only_and_found(owner, item):
 def test_prices_have_no_page_of_their_own(owner):
     assert owner.get("/admin/paywall/price/").status_code == 404
     assert Price.objects.count() >= 0
+
+
+def test_what_the_site_sends_and_reads_is_shown(owner, account):
+    """Wallets, transactions, cursors and facilitators' health: to be read, never written."""
+    wallet = Wallet.objects.create(
+        network=account.network, address=account.pay_to, balance=str(10**15)
+    )
+    transaction = Transaction.objects.create(
+        wallet=wallet,
+        nonce=3,
+        to=account.asset,
+        data="0xfeed",
+        gas=1,
+        max_fee=1,
+        tip=1,
+        hash="0xab",
+    )
+    Carriage.objects.create(transaction=transaction, identity="one")
+    Cursor.objects.create(
+        network=account.network,
+        asset=account.asset,
+        depth="12",
+        block_number=7,
+        block_hash="0x1",
+        block_time=timezone.now(),
+    )
+    FacilitatorHealth.objects.create(name="spare", failures=3, last_trouble="no answer")
+    for model, shown in (
+        ("wallet", "0.001000"),
+        ("transaction", "signed"),
+        ("cursor", "12"),
+        ("facilitatorhealth", "no answer"),
+    ):
+        page = owner.get(f"/admin/paywall/{model}/")
+        assert page.status_code == 200
+        assert shown in page.content.decode()
+        assert owner.get(f"/admin/paywall/{model}/add/").status_code == 403
+    page = owner.get(f"/admin/paywall/transaction/{transaction.pk}/change/")
+    assert page.status_code == 200
+    assert "0xfeed" not in page.content.decode()
