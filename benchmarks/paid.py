@@ -4,9 +4,9 @@
 
 Theirs: the official Flask middleware and the official facilitator. Ours: `after` and `before`
 over the same official facilitator, and over our own; `background` with one worker that settles
-and confirms meanwhile. Both under gunicorn with two workers of eight threads, on one node that
-mines a block for every transaction. Payments are signed beforehand; each buyer has a wallet and
-keeps one connection. The buyers, the servers, the databases and the node share the machine.
+and confirms meanwhile. Both under gunicorn with two workers of eight threads, each on a new node
+that mines a block for every transaction. Payments are signed beforehand; each buyer has a wallet
+and keeps one connection. The buyers, the servers, the databases and the node share the machine.
 """
 
 from __future__ import annotations
@@ -66,6 +66,29 @@ class Parties:
 
 def main() -> None:
     options = _options()
+    rows = [["", "buyers", "requests a second", "to theirs", "p50 ms", "to theirs", "p99 ms"]]
+    theirs: dict[int, tuple[float, float]] = {}
+    with _parties() as parties, _flask(parties) as url:
+        for buyers in BUYERS:
+            rate, p50, p99 = _load(url, parties.wallets[:buyers], 20 * buyers)
+            theirs[buyers] = rate, p50
+            rows.append(_row("x402 (Flask), its facilitator", buyers, rate, p50, p99, rate, p50))
+    for database in options.databases:
+        for policy in options.policies:
+            for own in (False, True) if policy != "background" else (True,):
+                whose = f", {'our own' if own else 'their'} facilitator"
+                name = f"{policy}, {database}{'' if policy == 'background' else whose}"
+                each = options.requests if policy == "background" else 20
+                with _parties() as parties, _site(parties, database, policy, own) as url:
+                    for buyers in BUYERS:
+                        rate, p50, p99 = _load(url, parties.wallets[:buyers], each * buyers)
+                        rows.append(_row(name, buyers, rate, p50, p99, *theirs[buyers]))
+    table(*rows)
+
+
+@contextlib.contextmanager
+def _parties() -> Iterator[Parties]:
+    """A new node, with a facilitator, for each site: a long chain makes a slow node."""
     with LocalChain() as chain, tempfile.TemporaryDirectory() as folder:
         wallets = [Account.create() for _ in range(max(BUYERS))]
         for wallet in wallets:
@@ -79,36 +102,9 @@ def main() -> None:
             *("--rpc-url", chain.url, "--key", account(3).key.hex()),
         )
         try:
-            _run(parties, options)
+            yield parties
         finally:
-            facilitator.terminate()
-            facilitator.wait()
-
-
-def _run(parties: Parties, options: argparse.Namespace) -> None:
-    rows = [["", "buyers", "requests a second", "to theirs", "p50 ms", "to theirs", "p99 ms"]]
-    theirs: dict[int, tuple[float, float]] = {}
-    with _flask(parties) as url:
-        for buyers in BUYERS:
-            rate, p50, p99 = _load(url, parties.wallets[:buyers], 20 * buyers)
-            theirs[buyers] = rate, p50
-            rows.append(_row("x402 (Flask), its facilitator", buyers, rate, p50, p99, rate, p50))
-    for database in options.databases:
-        for policy in options.policies:
-            for own in (False, True) if policy != "background" else (True,):
-                with _site(parties, database, policy, own) as url:
-                    for buyers in BUYERS:
-                        number = (
-                            options.requests * buyers if policy == "background" else 20 * buyers
-                        )
-                        rate, p50, p99 = _load(url, parties.wallets[:buyers], number)
-                        name = f"{policy}, {database}" + (
-                            ""
-                            if policy == "background"
-                            else f", {'our own' if own else 'their'} facilitator"
-                        )
-                        rows.append(_row(name, buyers, rate, p50, p99, *theirs[buyers]))
-    table(*rows)
+            _end(facilitator)
 
 
 def _row(
