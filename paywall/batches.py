@@ -40,7 +40,7 @@ def carry(
         ledger.settling(carried, settlement.settle_hold(), facilitator.name, transaction.hash)
 
     try:
-        refusals = yield from facilitator.carry([settlement.order(p) for p in payments], written)
+        refused = yield from facilitator.carry([settlement.order(p) for p in payments], written)
     except outbox.NotSent as error:
         log.warning("%d payments wait: %s", len(payments), error)
         yield from health.failed(facilitator.name, str(error))
@@ -51,10 +51,9 @@ def carry(
         log.warning("A batch was given up: %s", error)
         return list(payments)
     yield from health.worked(facilitator.name)
-    refused = [by_identity[refusal.order.identity] for refusal in refusals]
     carried = [payment for payment in payments if payment.state == State.SETTLING]
     yield from query(ledger.let_go, *carried, due_in=CARRIED_PAUSE)
-    return refused
+    return [by_identity[order.identity] for order in refused]
 
 
 def landed(transaction: Transaction, receipt: TransactionReceipt) -> Steps[int]:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Work = Callable[["Payment"], None]
+"""What is done about one payment that is held."""
+
 ROUND = 200
 """Payments that one round looks at, those that waited longest first."""
 
@@ -124,9 +127,7 @@ def confirm_payments() -> Counter[str]:
             log.warning("%s cannot be read: %s", group.network, error)
         except Exception:
             log.exception("%s could not be read", group.network)
-    counts += _round(confirmation.overlooked(), _confirm, "")
-    if "" in counts:
-        del counts[""]
+    counts += _round(confirmation.overlooked(), _confirm, None)
     if waiting := confirmation.waiting().count():
         counts["waiting"] += waiting
     return counts
@@ -238,7 +239,9 @@ def _resolve(payment: Payment) -> None:
         run(settlement.resolve(payment, buyer_waits=False))
 
 
-def _round(due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str) -> Counter[str]:
+def _round(
+    due: PaymentQuerySet, work: Callable[[Payment], None], unmoved: str | None
+) -> Counter[str]:
     """Take up what is due, one by one."""
     counts: Counter[str] = Counter()
     deadline = time.monotonic() + ROUND_SECONDS
@@ -261,7 +264,7 @@ def _count(counts: Counter[str], outcome: str | None) -> None:
         counts[outcome] += 1
 
 
-def _work_on(payment: Payment, work: Callable[[Payment], None], unmoved: str) -> str | None:
+def _work_on(payment: Payment, work: Work, unmoved: str | None) -> str | None:
     """Work on a payment that is held. Returns the state that it came to, or `unmoved`; None
     if there was trouble, which is logged: it is not the next payment's."""
     origin = payment.state

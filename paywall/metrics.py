@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from paywall import signals, status
 from paywall.models.payments import State
-from paywall.outbox import COIN
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -104,7 +103,7 @@ class _Gauges:
         yield _family(
             "paywall_gas_balance",
             "What our wallets have for gas, in the chain's coin",
-            {(w.network, w.address): int(w.balance) / COIN for w in found.wallets if w.balance},
+            {(w.network, w.address): float(w.coins) for w in found.wallets if w.coins is not None},
             ["network", "address"],
         )
         yield _family(

@@ -37,7 +37,6 @@ State = Transaction.State
 BALANCE_BELIEVED_FOR = timedelta(seconds=30)
 BALANCE_WATCHED_EVERY = timedelta(minutes=5)
 SEND_AGAIN_AFTER = timedelta(seconds=10)
-COIN = 10**18
 
 _IS_THERE = ("already known", "already imported", "known transaction")
 
@@ -279,13 +278,13 @@ def _known_balance(network: str, address: str) -> int | None:
 @database.durable
 def _note_balance(network: str, address: str, balance: int) -> None:
     wallets = Wallet.objects.using(database.alias())
-    wallets.update_or_create(
+    wallet, _ = wallets.update_or_create(
         network=network,
         address=address,
         defaults={"balance": str(balance), "balance_at": timezone.now()},
     )
-    if balance < conf.get().gas_low * COIN:
-        log.error("The wallet %s on %s is low on gas: %.6f left", address, network, balance / COIN)
+    if wallet.is_low:
+        log.error("The wallet %s on %s is low on gas: %.6f left", address, network, wallet.coins)
 
 
 def _next_nonce(network: str, address: str, on_chain: int) -> Wallet:

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
 
-from paywall import metrics, outbox
+from paywall import metrics
 from paywall.logs import Fields
 from paywall.models import FacilitatorHealth, Wallet
 from tests.doubles import failure
@@ -52,7 +52,7 @@ def test_moves_are_counted_by_state_and_reason(item, buyer, facilitator):
 def test_the_page_shows_how_things_stand(item, buyer, facilitator, open_page):
     item.policy = "background"
     item.save()
-    Wallet.objects.create(network="eip155:1", address="0xa", balance=str(5 * outbox.COIN))
+    Wallet.objects.create(network="eip155:1", address="0xa", balance=str(5 * 10**18))
     FacilitatorHealth.objects.create(name="first", failures=2)
     client = Client()
     client.get("/item/", headers=buyer.pays(client.get("/item/")))

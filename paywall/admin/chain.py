@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Cursor, FacilitatorHealth, Transaction, Wallet
-from paywall.outbox import COIN
 
 from .base import ReadOnly, transaction_link
 
@@ -32,7 +30,7 @@ class WalletAdmin(ReadOnly, WalletAdminBase):
 
     @admin.display(description=_("for gas"))
     def coins(self, wallet: Wallet) -> str:
-        return f"{Decimal(wallet.balance) / COIN:.6f}" if wallet.balance else "–"
+        return "–" if wallet.coins is None else f"{wallet.coins:.6f}"
 
 
 @admin.register(Transaction)

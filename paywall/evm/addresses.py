@@ -34,6 +34,11 @@ def word(number: int) -> bytes:
     return number.to_bytes(32)
 
 
+def topic(address: str) -> str:
+    """An address as a log's topic, or as an argument of a call."""
+    return "0x" + word(int(address, 16)).hex()
+
+
 def is_checksummed(address: str) -> bool:
     """Whether mixed-case `address` carries a right EIP-55 checksum."""
     return bool(_ADDRESS.fullmatch(address)) and checksum(address) == address

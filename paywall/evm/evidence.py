@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from paywall.vocabulary import Finding, Paid, Spent, Undecided, Unspent
 
-from .addresses import word
+from .addresses import topic, word
 from .eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
@@ -110,7 +110,7 @@ def is_transfer(log: Log, token: str, payer: str, to: str, value: int) -> bool:
     """Whether a log is a token's `Transfer` of just this value from payer to payee."""
     return (
         log.address == token.lower()
-        and log.topics == (TRANSFER_TOPIC, _topic(payer), _topic(to))
+        and log.topics == (TRANSFER_TOPIC, topic(payer), topic(to))
         and log.data == f"0x{word(value).hex()}"
     )
 
@@ -127,7 +127,7 @@ def _is_final(receipt: TransactionReceipt, head: Block, confirmations: int) -> b
 
 def balance(node: Node, token: str, owner: str) -> Steps[int]:
     """What an address has of a token now. Raises `NodeError`."""
-    return (yield from node.number_call(token, BALANCE_SELECTOR + _topic(owner)[2:]))
+    return (yield from node.number_call(token, BALANCE_SELECTOR + topic(owner)[2:]))
 
 
 def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Block) -> Steps[bool]:
@@ -142,7 +142,7 @@ def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Bloc
 
 def _is_used(node: Node, question: Question) -> Steps[bool]:
     authorization = question.authorization
-    data = AUTHORIZATION_STATE_SELECTOR + _topic(authorization.payer)[2:] + authorization.nonce[2:]
+    data = AUTHORIZATION_STATE_SELECTOR + topic(authorization.payer)[2:] + authorization.nonce[2:]
     return (yield from node.number_call(question.token, data)) != 0
 
 
@@ -151,7 +151,7 @@ def _find_use(node: Node, question: Question, head: Block) -> Steps[Log | None]:
     authorization = question.authorization
     topics = [
         [AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC],
-        _topic(authorization.payer),
+        topic(authorization.payer),
         authorization.nonce,
     ]
     last = head.number
@@ -167,8 +167,4 @@ def _find_use(node: Node, question: Question, head: Block) -> Steps[Log | None]:
 
 
 def _nonce_topics(event: str, authorization: TransferAuthorization) -> tuple[str, ...]:
-    return (event, _topic(authorization.payer), authorization.nonce)
-
-
-def _topic(address: str) -> str:
-    return "0x" + word(int(address, 16)).hex()
+    return (event, topic(authorization.payer), authorization.nonce)

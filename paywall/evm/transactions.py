@@ -150,14 +150,3 @@ def read_aggregate(answer: str) -> list[tuple[bool, bytes]]:
     except (DecodingError, OverflowError) as error:
         raise ValueError(f"not an answer of Multicall3: {answer[:80]}") from error
     return list(results)
-
-
-def reason(data: bytes) -> str:
-    """The sentence in what a contract reverted with, if there is one."""
-    if data[:4] != bytes.fromhex("08c379a0"):  # Error(string)
-        return ""
-    try:
-        (sentence,) = decode(["string"], data[4:])
-    except (DecodingError, OverflowError):
-        return ""
-    return str(sentence)[:200]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .addresses import checksum, word
+from .addresses import checksum, topic
 from .eip3009 import AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC
 from .rpc import Declined, Log, Node, NodeError
 
@@ -51,14 +51,6 @@ def incoming(
         chunk = [[AUTHORIZATION_USED_TOPIC], payers[start : start + MOST_TOPICS]]
         used += yield from read_logs(node, token, chunk, first, last)
     return pair([*transfers, *used])
-
-
-def outgoing(
-    node: Node, token: str, senders: Sequence[str], first: int, last: int
-) -> Steps[list[Transfer]]:
-    """A token's transfers from the senders. Raises `NodeError`."""
-    topics = [[TRANSFER_TOPIC], [topic(address) for address in senders]]
-    return pair((yield from read_logs(node, token, topics, first, last)))
 
 
 def read_logs(
@@ -108,11 +100,6 @@ def moves(receipt: TransactionReceipt, token: str, to: str, value: int) -> bool:
         (transfer.token, transfer.to, transfer.value) == (token, to, value)
         for transfer in pair(receipt.logs)
     )
-
-
-def topic(address: str) -> str:
-    """An address as a log's topic."""
-    return "0x" + word(int(address, 16)).hex()
 
 
 def _transfer(log: Log, nonce: str | None) -> Transfer:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paywall import faults, nodes, outbox, schemes
@@ -39,14 +38,6 @@ _REASONS = (
 """What tokens say when they refuse, and what x402 calls that."""
 
 _USED = re.compile(r"\bused\b|alreadyused|usedorcancel")
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An order that a simulation found impossible now: nothing was sent."""
-
-    order: Order
-    reason: str
 
 
 class OnchainFacilitator:
@@ -113,7 +104,7 @@ class OnchainFacilitator:
         self,
         orders: Sequence[Order],
         written: Callable[[Transaction, list[Order]], None],
-    ) -> Steps[list[Refusal]]:
+    ) -> Steps[list[Order]]:
         """Settle many of one network in one transaction, after a simulation of it.
 
         `written` is called with those that it carries, in the database transaction that writes
@@ -128,13 +119,9 @@ class OnchainFacilitator:
         results = yield from self._simulate(node, calls)
         faults.reach("batch: simulated")
         good = [i for i, (worked, _) in enumerate(results) if worked]
-        refusals = [
-            Refusal(orders[i], transactions.reason(data) or "the token refused")
-            for i, (worked, data) in enumerate(results)
-            if not worked
-        ]
+        refused = [orders[i] for i, (worked, _) in enumerate(results) if not worked]
         if not good:
-            return refusals
+            return refused
         carried = [orders[i] for i in good]
         transaction = yield from outbox.write(
             key,
@@ -148,7 +135,7 @@ class OnchainFacilitator:
         faults.reach("batch: written")
         yield from outbox.send(transaction)
         faults.reach("batch: sent")
-        return refusals
+        return refused
 
     def _simulate(
         self, node: Node, calls: Sequence[tuple[str, str]]

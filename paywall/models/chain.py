@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -35,9 +36,14 @@ class Wallet(models.Model):
         return f"{self.address} on {self.network}"
 
     @property
+    def coins(self) -> Decimal | None:
+        """Its balance in the chain's coin, as last read."""
+        return Decimal(self.balance).scaleb(-18) if self.balance else None
+
+    @property
     def is_low(self) -> bool:
         """Whether it will soon not be able to pay for gas."""
-        return self.balance != "" and int(self.balance) < conf.get().gas_low * 10**18
+        return self.coins is not None and self.coins < conf.get().gas_low
 
 
 class Transaction(models.Model):

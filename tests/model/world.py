@@ -19,7 +19,7 @@ from eth_account.typed_transactions import TypedTransaction
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
-from paywall.evm.addresses import checksum, word
+from paywall.evm.addresses import checksum, topic, word
 from paywall.evm.eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
@@ -29,7 +29,6 @@ from paywall.evm.eip3009 import (
     TransferAuthorization,
 )
 from paywall.evm.transactions import MULTICALL3
-from paywall.evm.transfers import topic
 from paywall.steps import Send
 from site_demo.chain.local import CHAIN_ID, NETWORK, USDC
 

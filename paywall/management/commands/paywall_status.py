@@ -9,7 +9,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from paywall import status
-from paywall.outbox import COIN
 from paywall.vocabulary import money
 
 
@@ -41,10 +40,9 @@ class Command(BaseCommand):
         self.stdout.write(f"transactions not mined    {found.unfinished_transactions}")
         self.stdout.write(f"refunds under way         {found.open_refunds}")
         for wallet in found.wallets:
-            if wallet.balance:
+            if wallet.coins is not None:
                 low = self.style.ERROR("  LOW") if wallet.is_low else ""
-                coins = f"{int(wallet.balance) / COIN:.6f}"
-                self.stdout.write(f"gas of {wallet}  {coins}{low}")
+                self.stdout.write(f"gas of {wallet}  {wallet.coins:.6f}{low}")
         for health in found.facilitators:
             trouble = f"{health.failures} failures: {health.last_trouble}"
             self.stdout.write(self.style.ERROR(f"facilitator {health.name}  {trouble}"))
