@@ -81,7 +81,7 @@ lint: venv
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 8
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m django makemigrations --check --dry-run --skip-checks --settings tests.settings -v 0
 
 test-fast: venv
