@@ -96,6 +96,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # Without a broker to run: messages are files that worker, beat and site share.
+    CELERY_BROKER_TRANSPORT = "site_demo.broker.Transport"
     _queue = VAR_DIR / "celery"
     for _folder in ("messages", "control"):
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
