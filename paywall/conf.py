@@ -11,6 +11,7 @@ Every key is a field of `Settings`, in upper case, with its default beside it.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
@@ -18,6 +19,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -143,6 +145,33 @@ class Settings:
     balance_check: bool = True
     """Whether a payer's balance is looked up before credit, where the network has an RPC URL."""
 
+    audiences: Mapping[str, str] = field(default_factory=dict)
+    """Functions that say who belongs to an audience, by name: {"members": "site.members"}, each
+    gets the request and returns True or False."""
+
+    proxies: int = 0
+    """How many proxies of yours stand before the site: so many addresses at the end of
+    `X-Forwarded-For` are believed when free requests are counted by network address."""
+
+    time_zone: str = ""
+    """Where the owner's days begin on the dashboard, as "Europe/Lisbon"; by default
+    Django's `TIME_ZONE`."""
+
+    two_person_rule: bool = False
+    """Whether a second person must approve an account before money can arrive there."""
+
+    receipt_key: str = field(default="", repr=False)
+    """Private key (hex) that signs receipts; by default one made from `SECRET_KEY`."""
+
+    alert_emails: Sequence[str] = ()
+    """Whom to tell of lost payments, facilitators that are down, low gas, and each day's sales."""
+
+    alert_webhook_url: str = field(default="", repr=False)
+    """Where to POST the same as JSON, signed as standardwebhooks.com has it."""
+
+    alert_webhook_secret: str = field(default="", repr=False)
+    """The secret to sign it with, 24 to 64 bytes in base64, with or without "whsec_"."""
+
     metrics_token: str = field(default="", repr=False)
     """Bearer token with which `metrics/` can be read; without one there are no metrics."""
 
@@ -156,6 +185,14 @@ class Settings:
         """The URLs of a network's nodes, the first choice first."""
         urls = self.rpc_urls.get(network) or ()
         return (urls,) if isinstance(urls, str) else tuple(urls)
+
+    def owners_zone(self) -> ZoneInfo:
+        """Where the owner's days begin."""
+        return ZoneInfo(self.time_zone or django_settings.TIME_ZONE)
+
+    def webhook_secret(self) -> bytes:
+        """The bytes that sign webhooks. Raises `ValueError` if they are not base64."""
+        return b64decode(self.alert_webhook_secret.removeprefix("whsec_"), validate=True)
 
     def remotes(self) -> Mapping[str, Remote | None]:
         """The facilitators by name, in the order in which they are tried; None is our own."""
@@ -199,10 +236,30 @@ def read(raw: Any) -> Settings:
         raise ImproperlyConfigured(
             "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."
         )
-    for key in ("gas_key", "treasury_key"):
+    for key in ("gas_key", "treasury_key", "receipt_key"):
         if getattr(settings, key) and not _KEY.fullmatch(getattr(settings, key)):
             raise ImproperlyConfigured(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
+    _check_alerts(settings)
+    if settings.time_zone not in ("", *available_timezones()):
+        raise ImproperlyConfigured(
+            f"PAYWALL['TIME_ZONE'] is no time zone that is known here: {settings.time_zone!r}."
+        )
     return settings
+
+
+def _check_alerts(settings: Settings) -> None:
+    if bool(settings.alert_webhook_url) != bool(settings.alert_webhook_secret):
+        raise ImproperlyConfigured(
+            "PAYWALL['ALERT_WEBHOOK_URL'] and 'ALERT_WEBHOOK_SECRET' go together."
+        )
+    try:
+        long_enough = 24 <= len(settings.webhook_secret()) <= 64
+    except ValueError:
+        long_enough = False
+    if settings.alert_webhook_secret and not long_enough:
+        raise ImproperlyConfigured(
+            "PAYWALL['ALERT_WEBHOOK_SECRET'] must be 24 to 64 bytes in base64."
+        )
 
 
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
@@ -210,6 +267,7 @@ _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 def _check_urls(settings: Settings) -> None:
     urls = [("FACILITATOR_URL", settings.facilitator_url)]
+    urls += [("ALERT_WEBHOOK_URL", settings.alert_webhook_url)]
     urls += [("RPC_URLS", url) for n in settings.rpc_urls for url in settings.rpc_nodes(n)]
     urls += [("FACILITATORS", r.url) for r in settings.remotes().values() if r is not None]
     for key, url in urls:
@@ -291,6 +349,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
         and all(isinstance(v, str) or _is_list(v) for v in value.values())
     ),
     "WALLET_FACTORIES": _is_list,
+    "ALERT_EMAILS": _is_list,
 }
 
 

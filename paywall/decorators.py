@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from paywall import declarations
 from paywall.exceptions import NotForSale
 from paywall.gate import Door, through
-from paywall.models import Resource
+from paywall.models import PricedMixin, Resource
 from paywall.steps import arun, call, query, run
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from paywall.steps import Steps
 
 View = TypeVar("View", bound=Callable[..., Any])
-GetResource = Callable[..., Resource | Awaitable[Resource]]
+Sold = Resource | PricedMixin
+GetResource = Callable[..., Sold | Awaitable[Sold]]
 
 
 def payment_required(
@@ -42,7 +43,8 @@ def payment_required(
 
         @payment_required("forecast")                      # priced in the admin
         @payment_required("forecast", price="0.01", title="Forecast")  # made if it is missing
-        @payment_required(get_resource)                    # (request, *args, **kwargs) -> Resource
+        @payment_required(get_article)        # (request, *args, **kwargs) -> Resource, or an
+                                              # object of a model with PricedMixin
 
     `resource` is a Resource's slug, or a callable that gets the view's arguments and returns a
     Resource (a coroutine function too, on async views). `price` is in `currency` (by default
@@ -128,6 +130,9 @@ def _finder(
             return resource
         ask = call if iscoroutinefunction(resource) else query
         found = yield from ask(lambda: resource(request, *args, **kwargs))
+        if isinstance(found, PricedMixin):
+            what = found
+            found = yield from query(lambda: what.paywall_resource)
         if not isinstance(found, Resource) or found.pk is None:
             raise NotForSale(f"{resource!r} returned {found!r}, which is no saved Resource.")
         return int(found.pk)

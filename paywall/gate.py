@@ -104,7 +104,9 @@ def _take(
     authorization: Authorization,
 ) -> Steps[Payment]:
     """Claim the authorization, or take up its payment where an earlier request left it."""
-    purpose = ledger.Purpose(sale.resource_id, str(request.method), request.build_absolute_uri())
+    purpose = ledger.Purpose(
+        sale.resource_id, str(request.method), request.build_absolute_uri(), sale.policy
+    )
     hold = conf.get().view_timeout
     ask_credit = sale.policy == Resource.Policy.BACKGROUND and (
         yield from verification.can_afford(offer, authorization)

@@ -32,7 +32,7 @@ from django.utils import timezone
 
 from paywall import credit, database, receipts, signals
 from paywall.exceptions import LedgerUnavailable, StaleMove
-from paywall.models import AccessPass, Account, Payment, PaymentEvent
+from paywall.models import AccessPass, Account, Payment, PaymentEvent, Resource
 from paywall.models.payments import State
 from paywall.vocabulary import Authorization, Offer, Paid
 
@@ -52,6 +52,8 @@ class Purpose:
     resource_id: int
     method: str
     url: str
+    policy: str = Resource.Policy.AFTER.value
+    """The resource's, when it was sold."""
 
 
 def claim(
@@ -79,6 +81,7 @@ def claim(
         method=purpose.method,
         url=purpose.url,
         protocol=protocol,
+        policy=purpose.policy,
         offer=offer.snapshot(),
         payload=dict(authorization.payload),
         network=offer.network,

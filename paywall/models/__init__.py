@@ -2,26 +2,42 @@
 
 from .access import AccessPass
 from .accounts import Account
+from .alerts import Alert, AlertMessage
+from .audiences import Audience, FreeUse
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
 from .exposure import Exposure
 from .payments import Payment, PaymentEvent
-from .receipts import Receipt
+from .priced import PricedMixin, attach_prices
+from .receipts import Dashboard, Receipt
 from .refunds import Refund
 from .resources import Price, Resource
+from .rollups import BuyerDay, FailureDay, ResourceDay, RollUp, SalesDay
 
 __all__ = [
     "AccessPass",
     "Account",
+    "Alert",
+    "AlertMessage",
+    "Audience",
+    "BuyerDay",
     "Carriage",
     "Cursor",
+    "Dashboard",
     "Exposure",
     "FacilitatorHealth",
+    "FailureDay",
+    "FreeUse",
     "Payment",
     "PaymentEvent",
     "Price",
+    "PricedMixin",
     "Receipt",
     "Refund",
     "Resource",
+    "ResourceDay",
+    "RollUp",
+    "SalesDay",
     "Transaction",
     "Wallet",
+    "attach_prices",
 ]

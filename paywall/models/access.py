@@ -44,6 +44,7 @@ class AccessPass(models.Model):
         verbose_name = _("access pass")
         verbose_name_plural = _("access passes")
         ordering = ["-pk"]
+        permissions = [("revoke_accesspass", "Can revoke access passes")]
         constraints = [
             models.UniqueConstraint(fields=["token_hash"], name="paywall_pass_token"),
         ]

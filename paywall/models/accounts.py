@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -92,6 +93,16 @@ class Account(models.Model):
     )
     enabled = models.BooleanField(_("enabled"), default=True)
     disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("proposed by"),
+        help_text=_("Who wants money to arrive here, and waits for a second person's approval."),
+    )
     order = models.PositiveIntegerField(
         _("order"), default=0, help_text=_("Buyers are offered the lowest first.")
     )
@@ -101,6 +112,7 @@ class Account(models.Model):
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
         ordering = ["order", "pk"]
+        permissions = [("approve_account", "Can approve where money arrives")]
         constraints = [
             models.UniqueConstraint(
                 "network",

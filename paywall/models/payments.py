@@ -95,6 +95,9 @@ class Payment(models.Model):
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.CLAIMED
     )
+    policy = models.CharField(
+        _("settlement"), max_length=12, help_text=_("The resource's policy when it was sold.")
+    )
     on_credit = models.BooleanField(
         _("on credit"), default=False, help_text=_("Delivered before it was settled.")
     )
@@ -167,7 +170,12 @@ class Payment(models.Model):
                 condition=models.Q(user__isnull=False),
                 name="paywall_payment_user",
             ),
-            models.Index(fields=["payer"], name="paywall_payment_payer"),
+            models.Index(fields=["payer", "created_at"], name="paywall_payment_payer"),
+            models.Index(
+                fields=["closed_at"],
+                condition=models.Q(closed_at__isnull=False),
+                name="paywall_payment_closed",
+            ),
             models.Index(
                 fields=["tx_hash"], condition=~models.Q(tx_hash=""), name="paywall_payment_tx"
             ),

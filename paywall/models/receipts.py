@@ -31,12 +31,17 @@ class Receipt(models.Model):
         help_text=_("For the books, consecutive; given when the payment is confirmed."),
     )
     sold = models.JSONField(_("sold"), help_text=_("What was sold, as it was then."))
-    issued_at = models.DateTimeField(_("issued"), default=timezone.now, db_index=True)
+    issued_at = models.DateTimeField(_("issued"), default=timezone.now)
 
     class Meta:
         verbose_name = _("receipt")
         verbose_name_plural = _("receipts")
-        ordering = ["-pk"]
+        ordering = ["-issued_at", "-pk"]
+        indexes = [models.Index(fields=["-issued_at", "-id"], name="paywall_receipt_newest")]
+        permissions = [
+            ("export_receipt", "Can export receipts"),
+            ("note_receipt", "Can write notes on receipts and send them again"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="paywall_receipt_public_id"),
             models.CheckConstraint(
@@ -47,3 +52,13 @@ class Receipt(models.Model):
 
     def __str__(self) -> str:
         return f"No. {self.number}" if self.number else self.public_id
+
+
+class Dashboard(Receipt):
+    """No table of its own: what the admin lists as the dashboard, with its permission."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("dashboard")
+        verbose_name_plural = _("dashboard")
+        default_permissions = ("view",)

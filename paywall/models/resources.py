@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall.vocabulary import money
 
 from .accounts import Account
-from .validators import validate_currency
+from .audiences import Audience
+from .validators import validate_currency, validate_methods, validate_path
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,16 +65,60 @@ class Resource(models.Model):
     active = models.BooleanField(
         _("active"), default=True, help_text=_("If not, nobody gets in, paid or not.")
     )
+    path = models.CharField(
+        _("path rule"),
+        max_length=300,
+        blank=True,
+        validators=[validate_path],
+        help_text=_(
+            "Sells existing URLs by PaywallMiddleware: /archive/** is all below, * one segment. "
+            "Empty: sold by code."
+        ),
+    )
+    methods = models.CharField(
+        _("methods"),
+        max_length=60,
+        blank=True,
+        validators=[validate_methods],
+        help_text=_("Of the path rule, with commas: GET, POST. Empty: all."),
+    )
+    content_type = models.ForeignKey(
+        "contenttypes.ContentType",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("kind of object"),
+    )
+    object_id = models.CharField(_("object"), max_length=64, null=True, blank=True)  # noqa: DJ001
+    sold_object = GenericForeignKey("content_type", "object_id")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
     prices: RelatedManager[Price]
+    price_now: Price | None
+    """Where `attach_prices` put it."""
 
     class Meta:
         verbose_name = _("resource")
         verbose_name_plural = _("resources")
         ordering = ["title"]
+        indexes = [
+            models.Index(
+                fields=["path"], condition=~models.Q(path=""), name="paywall_resource_rules"
+            ),
+        ]
         constraints = [
+            models.UniqueConstraint(
+                fields=["content_type", "object_id"], name="paywall_resource_of_object"
+            ),
+            models.UniqueConstraint(
+                fields=["path", "methods"],
+                condition=~models.Q(path=""),
+                name="paywall_resource_rule_once",
+                violation_error_message=_("Another resource has this path rule."),
+            ),
             models.CheckConstraint(
                 condition=models.Q(policy__in=["after", "before", "background"]),
                 name="paywall_resource_policy_known",
@@ -94,8 +141,8 @@ class Resource(models.Model):
     def current_price(
         self, currency: str | None = None, at: datetime | None = None
     ) -> Price | None:
-        """The price in force, of the given currency or of any."""
-        prices = Price.objects.filter(resource=self).in_force(at or timezone.now())
+        """The price in force for everyone, of the given currency or of any."""
+        prices = Price.objects.filter(resource=self, audience=None).in_force(at or timezone.now())
         if currency:
             prices = prices.filter(currency=currency)
         return prices.first()
@@ -105,7 +152,7 @@ class PriceQuerySet(models.QuerySet["Price"]):
     """Prices by time."""
 
     def in_force(self, at: datetime) -> PriceQuerySet:
-        """For each resource and currency the newest price that has begun."""
+        """For each resource, audience and currency the newest price that has begun."""
         newer = Price.objects.filter(
             resource=models.OuterRef("resource"),
             currency=models.OuterRef("currency"),
@@ -114,7 +161,9 @@ class PriceQuerySet(models.QuerySet["Price"]):
             models.Q(valid_from__gt=models.OuterRef("valid_from"))
             | models.Q(valid_from=models.OuterRef("valid_from"), pk__gt=models.OuterRef("pk"))
         )
-        return self.filter(valid_from__lte=at).exclude(models.Exists(newer))
+        for_the_same = models.Exists(newer.filter(audience=models.OuterRef("audience")))
+        for_everyone = models.Q(audience=None) & models.Exists(newer.filter(audience=None))
+        return self.filter(valid_from__lte=at).exclude(for_the_same).exclude(for_everyone)
 
     def update(self, **kwargs: Any) -> int:
         raise TypeError(_FROZEN)
@@ -124,7 +173,24 @@ _FROZEN = "A price is never edited, only superseded: add a new one."
 
 
 class Price(models.Model):
-    """What a resource costs from a moment on. Never edited, only superseded."""
+    """What a resource costs an audience from a moment on. Never edited, only superseded.
+
+    An amount of zero is a free quota: so many requests, then the other prices count.
+    """
+
+    class FreePer(models.TextChoices):
+        """For whom free requests are counted."""
+
+        USER = "user", _("signed-in user")
+        WALLET = "wallet", _("wallet (Sign-In-With-X)")
+        ADDRESS = "address", _("network address range")
+        ALL = "all", _("all together")
+
+    class FreeEvery(models.TextChoices):
+        """When counting begins anew."""
+
+        DAY = "day", _("every day")
+        EVER = "ever", _("never")
 
     resource = models.ForeignKey(
         Resource, models.CASCADE, related_name="prices", verbose_name=_("resource")
@@ -138,7 +204,30 @@ class Price(models.Model):
     currency = models.CharField(
         _("currency"), max_length=3, default="USD", validators=[validate_currency]
     )
-    valid_from = models.DateTimeField(_("valid from"), default=timezone.now)
+    audience = models.ForeignKey(
+        Audience,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="prices",
+        verbose_name=_("audience"),
+        help_text=_("Whom it is for; empty: everyone. The cheapest that fits a buyer counts."),
+    )
+    free_uses = models.PositiveIntegerField(
+        _("free requests"),
+        null=True,
+        blank=True,
+        help_text=_("With an amount of zero: how many are free. Then the other prices count."),
+    )
+    free_per = models.CharField(
+        _("counted for each"), max_length=10, choices=FreePer.choices, blank=True
+    )
+    free_every = models.CharField(
+        _("counted anew"), max_length=10, choices=FreeEvery.choices, blank=True
+    )
+    valid_from = models.DateTimeField(
+        _("valid from"), default=timezone.now, help_text=_("Now, or when it shall take effect.")
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = PriceQuerySet.as_manager()
@@ -154,7 +243,21 @@ class Price(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(amount__gt=0), name="paywall_price_amount_positive"
+                condition=models.Q(
+                    amount__gt=0, free_uses__isnull=True, free_per="", free_every=""
+                )
+                | models.Q(
+                    amount=0,
+                    audience__isnull=False,
+                    free_uses__gt=0,
+                    free_per__in=["user", "wallet", "address", "all"],
+                    free_every__in=["day", "ever"],
+                ),
+                name="paywall_price_positive_or_limited",
+                violation_error_message=_(
+                    "A price is more than zero; or zero for an audience, with how many requests "
+                    "are free, for whom they are counted, and when they are counted anew."
+                ),
             ),
             models.CheckConstraint(
                 condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="paywall_price_currency_iso"
@@ -162,6 +265,13 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.free_uses is not None:
+            per, every = self.get_free_per_display(), self.get_free_every_display()
+            return gettext("%(uses)d free for each %(per)s, counted anew %(every)s") % {
+                "uses": self.free_uses,
+                "per": per,
+                "every": every,
+            }
         return f"{money(self.amount)} {self.currency}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -171,7 +281,7 @@ class Price(models.Model):
 
     def clean(self) -> None:
         """An offer needs an account of the same currency that can pay the amount exactly."""
-        if self.amount is None or not self.currency:
+        if not self.amount or not self.currency:
             return
         accounts = list(Account.objects.filter(enabled=True, currency=self.currency))
         if not accounts:

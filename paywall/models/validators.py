@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
@@ -35,6 +37,35 @@ def validate_address(value: str) -> None:
         )
     if canonical == ZERO_ADDRESS:
         raise ValidationError(_("Money sent to the zero address is gone."))
+
+
+_SEGMENT = re.compile(r"[^/?#\s]+")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+
+def validate_path(value: str) -> None:
+    """A path rule: segments, `*` in or as one of them, `**` for any number of them."""
+    segments = value.removeprefix("/").removesuffix("/").split("/")
+    good = value.startswith("/") and all(map(_SEGMENT.fullmatch, segments))
+    if not good or any("**" in s and s != "**" for s in segments):
+        raise ValidationError(
+            _("A path begins with / and has no query; ** stands for segments of its own.")
+        )
+
+
+def validate_methods(value: str) -> None:
+    """HTTP methods with commas between; HEAD goes with GET."""
+    names = [name.strip() for name in value.split(",")]
+    if not set(names) <= _METHODS:
+        raise ValidationError(_("Of GET, POST, PUT, PATCH and DELETE, with commas between."))
+
+
+def validate_hook(name: str) -> None:
+    """The name of a function that the settings know."""
+    if name and name not in conf.get().audiences:
+        raise ValidationError(
+            _("“%(name)s” is not in PAYWALL['AUDIENCES']."), params={"name": name}
+        )
 
 
 def validate_facilitators(names: str) -> None:

@@ -8,19 +8,16 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-from paywall.models import Resource
+from paywall.models import PricedMixin
 
 
-class Article(models.Model):
+class Article(PricedMixin, models.Model):
     slug = models.SlugField(unique=True)
     title = models.CharField(max_length=200)
     author = models.CharField(max_length=100)
     teaser = models.TextField()
     body = models.TextField()
     published_at = models.DateTimeField(default=timezone.now)
-    resource = models.OneToOneField(
-        Resource, models.PROTECT, related_name="article", help_text="How this article is sold."
-    )
 
     class Meta:
         ordering = ["-published_at"]

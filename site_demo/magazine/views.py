@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from paywall.decorators import payment_required
-from paywall.models import Resource
+from paywall.models import attach_prices
 
 from .models import Article
 
@@ -13,18 +13,18 @@ from .models import Article
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The free list, with teasers and what each costs."""
-    articles = [
-        (article, article.resource.current_price())
-        for article in Article.objects.select_related("resource")
-    ]
-    return render(request, "magazine/index.html", {"articles": articles})
+    articles = Article.objects.prefetch_related("paywall_resources")
+    resources = {article: article.paywall_resource for article in articles}
+    attach_prices(resource for resource in resources.values() if resource)
+    listed = [(article, resource and resource.price_now) for article, resource in resources.items()]
+    return render(request, "magazine/index.html", {"articles": listed})
 
 
-def article_resource(request: HttpRequest, slug: str) -> Resource:
-    return get_object_or_404(Article.objects.select_related("resource"), slug=slug).resource
+def sold_article(request: HttpRequest, slug: str) -> Article:
+    return get_object_or_404(Article, slug=slug)
 
 
-@payment_required(article_resource)
+@payment_required(sold_article)
 @require_safe
 def article(request: HttpRequest, slug: str) -> HttpResponse:
     """Each article is priced as an object of its own."""

@@ -30,11 +30,10 @@ class Command(BaseCommand):
         account = self._account()
         self.stdout.write(f"Account: {account}")
         declarations.sync()
-        for resource in Resource.objects.filter(article__isnull=True):
-            self._in_currency_of(account, resource)
         for text in ARTICLES:
-            article = self._article(text)
-            self._in_currency_of(account, article.resource)
+            self._article(text)
+        for resource in Resource.objects.all():
+            self._in_currency_of(account, resource)
         self.stdout.write(f"Articles: {Article.objects.count()}")
         if settings.DEBUG:
             self._superuser()
@@ -87,25 +86,12 @@ class Command(BaseCommand):
         if price is not None and resource.current_price(account.currency) is None:
             Price.objects.create(resource=resource, amount=price.amount, currency=account.currency)
 
-    def _article(self, text: dict[str, str]) -> Article:
-        resource, is_new = Resource.objects.get_or_create(
-            slug=f"article-{text['slug']}",
-            defaults={
-                "title": text["title"],
-                "description": text["teaser"],
-                "mime_type": "text/html",
-            },
-        )
-        if is_new:
-            Price.objects.create(resource=resource, amount=Decimal(text["price"]), currency="USD")
-        article, _ = Article.objects.get_or_create(
-            slug=text["slug"],
-            defaults={
-                **{key: text[key] for key in ("title", "author", "teaser", "body")},
-                "resource": resource,
-            },
-        )
-        return article
+    def _article(self, text: dict[str, str]) -> None:
+        words = {key: text[key] for key in ("title", "author", "teaser", "body")}
+        article, _ = Article.objects.get_or_create(slug=text["slug"], defaults=words)
+        if article.paywall_resource is None:
+            slug = f"article-{article.slug}"
+            article.sell(Decimal(text["price"]), slug=slug, description=article.teaser)
 
     def _superuser(self) -> None:
         User = get_user_model()  # noqa: N806
