@@ -91,7 +91,7 @@ class Resource(models.Model):
         db_index=False,
         verbose_name=_("kind of object"),
     )
-    object_id = models.CharField(_("object"), max_length=64, null=True, blank=True)  # noqa: DJ001
+    object_id = models.CharField(_("object"), max_length=64, null=True, blank=True)
     sold_object = GenericForeignKey("content_type", "object_id")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -243,9 +243,7 @@ class Price(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(
-                    amount__gt=0, free_uses__isnull=True, free_per="", free_every=""
-                )
+                condition=models.Q(amount__gt=0, free_uses__isnull=True, free_per="", free_every="")
                 | models.Q(
                     amount=0,
                     audience__isnull=False,

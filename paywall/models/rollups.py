@@ -1,6 +1,7 @@
 """Sums by day, kept so that the dashboard need not add up payments. Only `rollups` writes them.
 
-Days are those of the owner's time zone.
+Days are those of the owner's time zone; money is in `UNITS` of a currency's unit, whole numbers
+that every database adds up exactly.
 """
 
 from __future__ import annotations
@@ -20,12 +21,10 @@ class SalesDay(models.Model):
     policy = models.CharField(_("settlement"), max_length=12)
     currency = models.CharField(_("currency"), max_length=3)
     sales = models.PositiveBigIntegerField(_("sales"))
-    revenue = models.DecimalField(_("revenue"), max_digits=30, decimal_places=8)
+    revenue_units = models.BigIntegerField(_("revenue"))
     unconfirmed = models.PositiveBigIntegerField(_("unconfirmed"))
-    unconfirmed_revenue = models.DecimalField(
-        _("unconfirmed revenue"), max_digits=30, decimal_places=8
-    )
-    refunded = models.DecimalField(_("refunded"), max_digits=30, decimal_places=8)
+    unconfirmed_units = models.BigIntegerField(_("unconfirmed revenue"))
+    refunded_units = models.BigIntegerField(_("refunded"))
 
     class Meta:
         verbose_name = _("day of sales")
@@ -47,7 +46,7 @@ class ResourceDay(models.Model):
     resource = models.ForeignKey(Resource, models.CASCADE, related_name="days", db_index=False)
     currency = models.CharField(_("currency"), max_length=3)
     sales = models.PositiveBigIntegerField(_("sales"))
-    revenue = models.DecimalField(_("revenue"), max_digits=30, decimal_places=8)
+    revenue_units = models.BigIntegerField(_("revenue"))
     last_sale_at = models.DateTimeField(_("last sale"))
 
     class Meta:
@@ -101,9 +100,7 @@ class BuyerDay(models.Model):
         verbose_name = _("day of buyers")
         verbose_name_plural = _("days of buyers")
         constraints = [
-            models.UniqueConstraint(
-                fields=["day", "previous_day"], name="paywall_buyer_day_once"
-            ),
+            models.UniqueConstraint(fields=["day", "previous_day"], name="paywall_buyer_day_once"),
         ]
 
     def __str__(self) -> str:
@@ -114,6 +111,9 @@ class RollUp(models.Model):
     """How far the sums are. One row."""
 
     time_zone = models.CharField(_("time zone"), max_length=64)
+    to_do = models.DateField(
+        _("days to do"), null=True, help_text=_("Up to this day nothing is added up yet.")
+    )
     event = models.PositiveBigIntegerField(_("events read up to"), default=0)
     next_event = models.PositiveBigIntegerField(_("to be read up to next"), default=0)
     noted_at = models.DateTimeField(_("noted"))

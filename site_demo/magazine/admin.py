@@ -5,7 +5,6 @@ from .models import Article
 
 @admin.register(Article)
 class ArticleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["title", "author", "published_at", "resource"]
-    list_select_related = ["resource"]
+    list_display = ["title", "author", "published_at"]
     search_fields = ["title", "author", "body"]
     prepopulated_fields = {"slug": ["title"]}

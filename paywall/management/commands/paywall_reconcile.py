@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from paywall import reconciliation
 from paywall.evm.rpc import NodeError
+from paywall.management.progress import bar
 from paywall.reconciliation import Comparison
 
 SHOWN = 20
@@ -32,11 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         since = _time(options["since"]) if options["since"] else None
-        shows_progress = not options["json"] and sys.stderr.isatty()
+        progress = (lambda done, total: None) if options["json"] else bar(sys.stderr, "blocks")
         try:
-            found = reconciliation.reconcile(
-                since, self._progress if shows_progress else lambda done, total: None
-            )
+            found = reconciliation.reconcile(since, progress)
         except NodeError as error:
             raise CommandError(f"The chain cannot be read: {error}.", returncode=2) from error
         if options["json"]:
@@ -46,13 +45,6 @@ class Command(BaseCommand):
         good = all(c.agrees and not (options["strict"] and c.unmatched) for c in found)
         if not good:
             sys.exit(1)
-
-    def _progress(self, done: int, total: int) -> None:
-        width = 40
-        filled = width * done // max(total, 1)
-        bar = "#" * filled + "." * (width - filled)
-        end = "\n" if done >= total else ""
-        self.stderr.write(f"\r[{bar}] {done} of {total} blocks{end}", ending="")
 
     def _tell(self, found: list[Comparison]) -> None:
         if not found:

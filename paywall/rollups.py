@@ -1,0 +1,319 @@
+"""Sums by day, kept by Celery and rebuilt by `manage.py paywall_rollup`: always the raw sums.
+
+A day belongs to the payments that were claimed in it, in the owner's time zone. A day whose
+payments moved is added up anew as a whole; which those are, the payments' events say.
+
+What counts as sold is what was settled, and what was delivered on credit and has not failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Count,
+    DateTimeField,
+    DecimalField,
+    ExpressionWrapper,
+    F,
+    Func,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, TruncDate
+from django.utils import timezone
+
+from paywall import conf, database
+from paywall.models import (
+    BuyerDay,
+    FailureDay,
+    Payment,
+    PaymentEvent,
+    Refund,
+    ResourceDay,
+    RollUp,
+    SalesDay,
+)
+from paywall.models.exposure import UNITS
+from paywall.models.payments import State
+
+if TYPE_CHECKING:
+    from paywall.models.payments import PaymentQuerySet
+
+log = logging.getLogger(__name__)
+
+SOLD = Q(state__in=[State.SETTLED, State.CONFIRMED]) | Q(
+    state__in=[State.CLAIMED, State.SETTLING], delivered_at__isnull=False
+)
+NEVER = date(1, 1, 1)
+
+OVERLAP = timedelta(minutes=2)
+"""Events are read again for so long: one may be committed after others that were written later."""
+
+ROUND_SECONDS = 60
+LEASE = timedelta(seconds=150)
+
+Progress = Callable[[int, int], None]
+
+
+def in_units(field: str) -> Any:
+    """A price in whole units, so that a sum is exact on every database."""
+    scaled = ExpressionWrapper(F(field) * UNITS, DecimalField(max_digits=30, decimal_places=8))
+    return Cast(Func(scaled, function="ROUND"), BigIntegerField())
+
+
+def roll_up() -> int:
+    """Add up the days whose payments moved since the last time, and some that were never added
+    up. Returns how many days; nothing where another worker is at it."""
+    deadline = time.monotonic() + ROUND_SECONDS
+    state = _take()
+    if state is None:
+        return 0
+    newest = PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
+    days = sorted(_stale_days(state), reverse=True)
+    for day in days:
+        _add_up(day)
+    done = len(days) + _do_some(state, deadline)
+    _finish(state, newest)
+    return done
+
+
+def rebuild(progress: Progress = lambda done, total: None) -> int:
+    """Forget all sums and add them up anew. Returns how many days it were."""
+    state = _state()
+    _begin(state)
+    last, first = state.to_do, _first_day()
+    total = (last - first).days + 1 if last and first else 0
+    newest = PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
+    while state.to_do is not None:
+        done = _do_some(state, time.monotonic() + 1)
+        left = (state.to_do - first).days + 1 if state.to_do and first else 0
+        progress(total - left, total)
+        if not done:
+            break
+    _finish(state, newest)
+    return total
+
+
+def day_of(moment: datetime) -> date:
+    """The owner's day."""
+    return moment.astimezone(conf.get().owners_zone()).date()
+
+
+def today() -> date:
+    return day_of(timezone.now())
+
+
+def bounds(first: date, last: date) -> tuple[datetime, datetime]:
+    """When the first day begins, and when the last one is over."""
+    return _beginning(first), _beginning(last + timedelta(days=1))
+
+
+def _beginning(day: date) -> datetime:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=conf.get().owners_zone())
+    return midnight.astimezone(UTC)
+
+
+def _payments(first: date, last: date) -> PaymentQuerySet:
+    start, end = bounds(first, last)
+    payments = Payment.objects.using(database.alias()).order_by()
+    return payments.filter(created_at__gte=start, created_at__lt=end)
+
+
+def _state() -> RollUp:
+    now = timezone.now()
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    state, _ = RollUp.objects.using(database.alias()).get_or_create(
+        pk=1,
+        defaults={
+            "time_zone": "",
+            "noted_at": now,
+            "rolled_up_at": long_ago,
+            "held_until": long_ago,
+        },
+    )
+    return state
+
+
+@database.durable
+def _take() -> RollUp | None:
+    """The row, for whoever adds up now; everything is to do anew if the days are others."""
+    state = _state()
+    now = timezone.now()
+    rows = RollUp.objects.using(database.alias()).filter(pk=state.pk, held_until__lte=now)
+    if not rows.update(held_until=now + LEASE):
+        return None
+    if state.time_zone != str(conf.get().owners_zone()):
+        _begin(state)
+    return state
+
+
+@database.durable
+def _begin(state: RollUp) -> None:
+    for model in (SalesDay, ResourceDay, FailureDay, BuyerDay):
+        model._default_manager.using(database.alias()).all().delete()
+    state.time_zone, state.to_do = str(conf.get().owners_zone()), today()
+    state.held_until = timezone.now() + LEASE
+    state.save(using=database.alias())
+
+
+@database.durable
+def _finish(state: RollUp, newest: int) -> None:
+    now = timezone.now()
+    if now - state.noted_at > OVERLAP or not state.next_event:
+        state.event, state.next_event, state.noted_at = state.next_event, newest, now
+    state.rolled_up_at = state.held_until = now
+    state.save(using=database.alias())
+
+
+def _first_day() -> date | None:
+    first = Payment.objects.using(database.alias()).aggregate(at=Min("created_at"))["at"]
+    return day_of(first) if first else None
+
+
+def _do_some(state: RollUp, deadline: float) -> int:
+    """Add up days that never were, the newest first."""
+    done, first = 0, _first_day()
+    while state.to_do is not None:
+        if first is None or state.to_do < first:
+            state.to_do = None
+        elif time.monotonic() > deadline:
+            break
+        else:
+            _add_up(state.to_do)
+            state.to_do -= timedelta(days=1)
+            done += 1
+        state.held_until = timezone.now() + LEASE
+        state.save(using=database.alias(), update_fields=["to_do", "held_until"])
+    return done
+
+
+def _stale_days(state: RollUp) -> set[date]:
+    """Yesterday and today; and what events and refunds of late say."""
+    using, now = database.alias(), today()
+    zone = conf.get().owners_zone()
+    yesterday = now - timedelta(days=1)
+    events = PaymentEvent.objects.using(using).filter(pk__gt=state.event).order_by()
+    since = state.rolled_up_at - OVERLAP
+    refunds = Refund.objects.using(using).filter(Q(created_at__gte=since) | Q(closed_at__gte=since))
+    days = {yesterday, now}
+    for rows in (events, refunds.order_by()):
+        days |= set(
+            rows.annotate(day=TruncDate("payment__created_at", tzinfo=zone))
+            .values_list("day", flat=True)
+            .distinct()
+        )
+    start, _ = bounds(yesterday, yesterday)
+    moved = events.filter(payment__created_at__lt=start)
+    for payer, at in moved.values_list("payment__payer", "payment__created_at").distinct():
+        # Whether somebody had bought before also changes the day on which they bought next.
+        _, end = bounds(day_of(at), day_of(at))
+        bought_later = Payment.objects.using(using).filter(SOLD, payer=payer, created_at__gte=end)
+        next_one = bought_later.order_by("created_at").values_list("created_at", flat=True).first()
+        if next_one is not None:
+            days.add(day_of(next_one))
+    if state.to_do is not None:
+        days = {day for day in days if day > state.to_do}
+    return days
+
+
+@database.durable
+def _add_up(day: date) -> None:
+    """All sums of one day, from its payments."""
+    using, start = database.alias(), bounds(day, day)[0]
+    sold = _payments(day, day).filter(SOLD)
+    not_confirmed = ~Q(state=State.CONFIRMED)
+    price = in_units("price")
+    _replace(
+        SalesDay,
+        day,
+        [
+            SalesDay(day=day, refunded_units=0, **row)
+            for row in sold.values("account_id", "policy", "currency").annotate(
+                sales=Count("pk"),
+                revenue_units=Sum(price),
+                unconfirmed=Count("pk", filter=not_confirmed),
+                unconfirmed_units=Sum(
+                    Case(When(not_confirmed, then=price), default=Value(0)),
+                    output_field=BigIntegerField(),
+                ),
+            )
+        ],
+    )
+    for key, units in _refunded(day).items():
+        account_id, policy, currency = key
+        SalesDay.objects.using(using).filter(
+            day=day, account_id=account_id, policy=policy, currency=currency
+        ).update(refunded_units=units)
+    _replace(
+        ResourceDay,
+        day,
+        [
+            ResourceDay(day=day, **row)
+            for row in sold.values("resource_id", "currency").annotate(
+                sales=Count("pk"), revenue_units=Sum(price), last_sale_at=Max("created_at")
+            )
+        ],
+    )
+    failed = _payments(day, day).filter(state__in=[State.FAILED, State.LOST])
+    _replace(
+        FailureDay,
+        day,
+        [
+            FailureDay(day=day, state=state, code=code, payments=number)
+            for state, code, number in failed.values_list("state", "error_code").annotate(
+                number=Count("pk")
+            )
+        ],
+    )
+    before = (
+        Payment.objects.using(using)
+        .filter(SOLD, payer=OuterRef("payer"), created_at__lt=start)
+        .order_by("-created_at")
+        .values("created_at")[:1]
+    )
+    buyers = (
+        sold.values("payer")
+        .distinct()
+        .annotate(before=Subquery(before, output_field=DateTimeField()))
+        .values_list("before", flat=True)
+    )
+    counted = Counter(day_of(at) if at else NEVER for at in buyers.iterator(chunk_size=10_000))
+    _replace(
+        BuyerDay,
+        day,
+        [BuyerDay(day=day, previous_day=at, buyers=number) for at, number in counted.items()],
+    )
+
+
+def _replace(model: Any, day: date, rows: list[Any]) -> None:
+    kept = model._default_manager.using(database.alias())
+    kept.filter(day=day).delete()
+    kept.bulk_create(rows, batch_size=1000)
+
+
+def _refunded(day: date) -> dict[tuple[int, str, str], int]:
+    """What went back of a day's payments, in units of the currency."""
+    start, end = bounds(day, day)
+    refunds = Refund.objects.using(database.alias()).exclude(state=Refund.State.FAILED)
+    found: dict[tuple[int, str, str], int] = defaultdict(int)
+    fields = ("account_id", "policy", "currency", "price", "amount")
+    rows = refunds.filter(payment__created_at__gte=start, payment__created_at__lt=end)
+    for part, account_id, policy, currency, price, whole in rows.values_list(
+        "amount", *(f"payment__{field}" for field in fields)
+    ):
+        found[account_id, policy, currency] += int(price * UNITS) * int(part) // int(whole)
+    return found
