@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+COLLECTED_AFTER = timedelta(minutes=1)
+"""A delivery so long after it was settled is worth an event: its buyer came back for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
@@ -276,6 +279,8 @@ def delivered(payment: Payment, sale: ForSale | None = None) -> None:
     payment.delivered_at = now
     if payment.state == State.CLAIMED:
         receipts.issue([payment], now, sale)
+    elif payment.settled_at is not None and now - payment.settled_at > COLLECTED_AFTER:
+        _record([payment], "collected", now)
 
 
 @database.durable

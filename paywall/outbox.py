@@ -312,11 +312,12 @@ def _note_mined(transaction: Transaction, receipt: TransactionReceipt) -> None:
     transaction.state = State.MINED
     transaction.succeeded = receipt.succeeded
     transaction.block_number = receipt.block_number
-    transaction.gas_used = receipt.gas_used
+    transaction.gas_used, transaction.gas_price = receipt.gas_used, receipt.gas_price
     transaction.save(
         using=database.alias(),
         update_fields=[
             *("hash", "earlier_hashes", "state", "succeeded", "block_number", "gas_used"),
+            "gas_price",
         ],
     )
 

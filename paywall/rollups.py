@@ -246,6 +246,7 @@ def _add_up(day: date) -> None:
                 sales=Count("pk"),
                 revenue_units=Sum(price),
                 unconfirmed=Count("pk", filter=not_confirmed),
+                owed=Count("pk", filter=Q(delivered_at__isnull=True)),
                 unconfirmed_units=Sum(
                     Case(When(not_confirmed, then=price), default=Value(0)),
                     output_field=BigIntegerField(),
@@ -273,9 +274,10 @@ def _add_up(day: date) -> None:
         FailureDay,
         day,
         [
-            FailureDay(day=day, state=state, code=code, payments=number)
-            for state, code, number in failed.values_list("state", "error_code").annotate(
-                number=Count("pk")
+            FailureDay(day=day, code=row.pop("error_code"), **row)
+            for row in failed.values("state", "error_code").annotate(
+                payments=Count("pk"),
+                delivered=Count("pk", filter=Q(delivered_at__isnull=False)),
             )
         ],
     )

@@ -9,6 +9,7 @@ urlpatterns = [
     path("articles/", include("site_demo.magazine.urls")),
     path("api/", include("site_demo.api.urls")),
     path("paywall/", include("paywall.urls")),
+    path("dashboard/", include("paywall.dashboard.urls")),
     path("facilitator/", include("paywall.fleet.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),

@@ -1,5 +1,13 @@
 """The owner's desk."""
 
-from . import accounts, chain, payments, receipts, refunds, resources
+from . import accounts, chain, dashboard, payments, receipts, refunds, resources
 
-__all__ = ["accounts", "chain", "payments", "receipts", "refunds", "resources"]
+__all__ = [
+    "accounts",
+    "chain",
+    "dashboard",
+    "payments",
+    "receipts",
+    "refunds",
+    "resources",
+]

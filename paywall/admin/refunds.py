@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, refunds
+from paywall import refunds
+from paywall.dashboard.forms import RefundForm, in_token, tell
 from paywall.models import Payment, Refund
 
 from .base import ReadOnly, transaction_link
@@ -32,55 +31,6 @@ else:
 PERMISSION = "paywall.refund_payment"
 
 
-class RefundForm(forms.Form):
-    """How much of which payments goes back, and why.
-
-    `seen` is what was refunded of them when this page was made: who confirms it later than
-    somebody else did changes nothing.
-    """
-
-    amount = forms.DecimalField(
-        label=_("Amount"), required=False, help_text=_("In the token. Empty: all that is left.")
-    )
-    reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 2}))
-    revoke_pass = forms.BooleanField(
-        label=_("Revoke the access pass"), required=False, initial=True
-    )
-    sent_in = forms.CharField(
-        label=_("Transaction"),
-        required=False,
-        help_text=_("If you sent the money yourself: its hash. It is looked up on the chain."),
-    )
-    seen = forms.JSONField(widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, payments: list[Payment], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if len(payments) > 1:
-            del self.fields["amount"], self.fields["sent_in"]
-        elif not conf.get().treasury_key:
-            self.fields["sent_in"].required = True
-        self.payments = payments
-
-    def clean_seen(self) -> dict[str, str]:
-        seen = self.cleaned_data["seen"]
-        good = isinstance(seen, dict) and all(
-            str(seen.get(str(payment.pk), "")).isdecimal() for payment in self.payments
-        )
-        if not good:
-            raise forms.ValidationError(_("Open this page again."))
-        return dict(seen)
-
-    def clean_amount(self) -> int | None:
-        amount: Decimal | None = self.cleaned_data["amount"]
-        if amount is None:
-            return None
-        (payment,) = self.payments
-        units = amount.scaleb(payment.taken_offer.decimals)
-        if units <= 0 or units != units.to_integral_value():
-            raise forms.ValidationError(_("More than zero, in whole units of the token."))
-        return int(units)
-
-
 def ask_for_refunds(
     model_admin: admin.ModelAdmin[Payment], request: HttpRequest, queryset: QuerySet[Payment]
 ) -> HttpResponse | None:
@@ -89,11 +39,10 @@ def ask_for_refunds(
     if "reason" in request.POST:
         form = RefundForm(request.POST, payments=payments)
         if form.is_valid():
-            _request_all(request, form)
+            tell(request, *form.request_all(request.user))
             return HttpResponseRedirect(request.get_full_path())
     else:
-        seen = {str(payment.pk): payment.refunded for payment in payments}
-        form = RefundForm(initial={"seen": seen}, payments=payments)
+        form = RefundForm(payments=payments)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": gettext("Refund"),
@@ -107,54 +56,12 @@ def ask_for_refunds(
     return TemplateResponse(request, "paywall/admin/refund.html", context)
 
 
-def _request_all(request: HttpRequest, form: RefundForm) -> None:
-    asked = 0
-    for payment in form.payments:
-        seen = int(form.cleaned_data["seen"][str(payment.pk)])
-        amount = form.cleaned_data.get("amount") or int(payment.amount) - seen
-        try:
-            refund = refunds.request(
-                payment,
-                amount,
-                form.cleaned_data["reason"],
-                by=request.user,
-                seen=seen,
-                revoke_pass=form.cleaned_data["revoke_pass"],
-                sent_in=form.cleaned_data.get("sent_in", ""),
-            )
-        except refunds.RefundRefused as refused:
-            messages.error(request, f"#{payment.pk}: {refused}")
-        else:
-            asked += 1
-            _log(request, refund)
-    if asked:
-        text = ngettext("%d refund is on its way.", "%d refunds are on their way.", asked)
-        messages.success(request, text % asked)
-
-
-def _log(request: HttpRequest, refund: Refund) -> None:
-    """In the admin's own log, on the payment's page."""
-    from django.contrib.admin.models import CHANGE, LogEntry
-
-    payment = refund.payment
-    LogEntry.objects.log_actions(
-        user_id=cast("int", request.user.pk),
-        queryset=[payment],
-        action_flag=CHANGE,
-        change_message=f"Refund #{refund.pk} of {_amount(refund)}: {refund.reason}",
-        single_object=True,
-    )
-
-
 def _left(payment: Payment) -> str:
-    offer = payment.taken_offer
-    left = Decimal(refunds.remaining(payment)).scaleb(-offer.decimals)
-    return f"{left.normalize():f} {offer.symbol}"
+    return in_token(refunds.remaining(payment), payment.taken_offer)
 
 
 def _amount(refund: Refund) -> str:
-    offer = refund.payment.taken_offer
-    return f"{Decimal(refund.amount).scaleb(-offer.decimals).normalize():f} {offer.symbol}"
+    return in_token(int(refund.amount), refund.payment.taken_offer)
 
 
 class RefundInline(ReadOnly, InlineBase):

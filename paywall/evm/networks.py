@@ -77,5 +77,19 @@ def is_testnet(network: str) -> bool:
 
 def transaction_url(network: str, transaction: str) -> str | None:
     """Where a person can look at a transaction, or None."""
+    return _explorer_url(network, f"tx/{transaction}")
+
+
+def address_url(network: str, address: str) -> str | None:
+    """Where a person can look at an address, or None."""
+    return _explorer_url(network, f"address/{address}")
+
+
+def block_url(network: str, number: int) -> str | None:
+    """Where a person can look at a block, or None."""
+    return _explorer_url(network, f"block/{number}")
+
+
+def _explorer_url(network: str, path: str) -> str | None:
     known = NETWORKS.get(network)
-    return f"{known.explorer}/tx/{transaction}" if known and known.explorer else None
+    return f"{known.explorer}/{path}" if known and known.explorer else None

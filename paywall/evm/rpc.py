@@ -57,6 +57,8 @@ class TransactionReceipt:
     block_hash: str
     logs: tuple[Log, ...]
     gas_used: int = 0
+    gas_price: int = 0
+    """What a unit of gas cost in the end, in wei."""
 
 
 _failed: dict[str, float] = {}
@@ -144,6 +146,7 @@ class Node:
                 block_hash=str(found["blockHash"]).lower(),
                 logs=tuple(_log(log) for log in found["logs"]),
                 gas_used=_number(found["gasUsed"]),
+                gas_price=_number(found.get("effectiveGasPrice", "0x0")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise NodeError(f"eth_getTransactionReceipt: malformed ({error!r})") from error

@@ -5,6 +5,7 @@ from .accounts import Account
 from .alerts import Alert, AlertMessage
 from .audiences import Audience, FreeUse
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
+from .exports import Export
 from .exposure import Exposure
 from .payments import Payment, PaymentEvent
 from .priced import PricedMixin, attach_prices
@@ -23,6 +24,7 @@ __all__ = [
     "Carriage",
     "Cursor",
     "Dashboard",
+    "Export",
     "Exposure",
     "FacilitatorHealth",
     "FailureDay",

@@ -80,6 +80,10 @@ class Transaction(models.Model):
     block_number = models.PositiveBigIntegerField(_("block"), null=True, blank=True)
     gas_used = models.PositiveBigIntegerField(_("gas used"), null=True, blank=True)
 
+    gas_price = models.PositiveBigIntegerField(
+        _("price of gas"), null=True, blank=True, help_text=_("For a unit, in wei.")
+    )
+
     carries: RelatedManager[Carriage]
 
     class Meta:
@@ -93,6 +97,13 @@ class Transaction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hash[:10]}… ({self.state})"
+
+    @property
+    def fee(self) -> Decimal | None:
+        """What it cost in the chain's coin; None while no block has it."""
+        if self.gas_used is None or self.gas_price is None:
+            return None
+        return Decimal(self.gas_used * self.gas_price).scaleb(-18)
 
     @property
     def hashes(self) -> list[str]:

@@ -25,6 +25,9 @@ class SalesDay(models.Model):
     unconfirmed = models.PositiveBigIntegerField(_("unconfirmed"))
     unconfirmed_units = models.BigIntegerField(_("unconfirmed revenue"))
     refunded_units = models.BigIntegerField(_("refunded"))
+    owed = models.PositiveBigIntegerField(
+        _("owed"), help_text=_("Paid, and not collected by their buyers.")
+    )
 
     class Meta:
         verbose_name = _("day of sales")
@@ -70,6 +73,9 @@ class FailureDay(models.Model):
     state = models.CharField(_("state"), max_length=10)
     code = models.CharField(_("reason"), max_length=100)
     payments = models.PositiveBigIntegerField(_("payments"))
+    delivered = models.PositiveBigIntegerField(
+        _("delivered"), help_text=_("Those of them whose buyers had what they did not pay.")
+    )
 
     class Meta:
         verbose_name = _("day of failures")

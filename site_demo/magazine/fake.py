@@ -271,9 +271,9 @@ def _trust_the_references() -> None:
     connection = connections[database.alias()]
     if connection.vendor != "postgresql":
         return
-    with contextlib.suppress(ProgrammingError), transaction.atomic(using=database.alias()):
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL session_replication_role = replica")
+    savepoint = transaction.atomic(using=database.alias())
+    with contextlib.suppress(ProgrammingError), savepoint, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
 
 
 def _write_events(payments: list[Row]) -> None:

@@ -1,0 +1,299 @@
+"""The books, to be taken along: receipts, and totals by month, as CSV or XLSX.
+
+A download is a row, which says who took what, and how far it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncMonth
+from django.http import Http404, HttpResponseRedirect, QueryDict, StreamingHttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from paywall import conf, database
+from paywall.evm import networks
+from paywall.models import Account, Export, Receipt, SalesDay, Transaction
+from paywall.models.exposure import UNITS
+
+from .search import FilterForm, find
+from .shell import page, staff_only, url, wants_fragment
+from .spreadsheets import Row, as_csv, as_xlsx
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+PERMISSION = "paywall.export_receipt"
+NOTED_EVERY = 5_000
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_WRITERS = {"csv": as_csv, "xlsx": as_xlsx}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@staff_only(PERMISSION)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """Ask for an export; those of late."""
+    form = FilterForm(request.GET)
+    query = request.GET.urlencode() if form.is_valid() else ""
+    if request.method == "POST":
+        kind, format_ = request.POST.get("kind", ""), request.POST.get("format", "")
+        if kind not in Export.Kind.values or format_ not in Export.Format.values:
+            raise Http404
+        export = Export.objects.using(database.alias()).create(
+            kind=kind,
+            format=format_,
+            query=query if kind == "receipts" else "",
+            by=request.user,
+            total=_count(kind, query),
+        )
+        return HttpResponseRedirect(url(request, "export", export.pk))
+    exports = Export.objects.using(database.alias()).select_related("by")[:20]
+    context = {
+        "title": _("Exports"),
+        "form": form,
+        "query": query,
+        "is_filtered": form.is_used or bool(request.GET.get("q")),
+        "exports": [(export, url(request, "export", export.pk)) for export in exports],
+        "formats": Export.Format.choices,
+        "receipts_url": url(request, "receipts"),
+        "dashboard_url": url(request, "index"),
+    }
+    return page(request, "exports.html", context)
+
+
+@require_safe
+@staff_only(PERMISSION)
+def progress(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """How far an export is; the page that starts it."""
+    export = _get(request, pk)
+    done = 100 if export.finished_at else export.written * 100 // max(1, export.total)
+    context = {
+        "title": str(export),
+        "export": export,
+        "percent": min(100, done),
+        "is_over": export.finished_at is not None or export.broken_off_at is not None,
+        "file_url": url(request, "download", pk),
+        "live": url(request, "export", pk),
+        "exports_url": url(request, "exports"),
+        "dashboard_url": url(request, "index"),
+    }
+    return page(request, "export.html", context, fragment=wants_fragment(request))
+
+
+@require_safe
+@staff_only(PERMISSION)
+def download(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The file, written while it is sent."""
+    export = _get(request, pk)
+    header, rows = _TABLES[export.kind](export.query)
+    write = _WRITERS[export.format]
+    name = f"paywall-{export.kind}-{timezone.localtime(export.created_at):%Y-%m-%d}"
+    return StreamingHttpResponse(
+        write([str(title) for title in header], _counted(export, rows)),
+        content_type=_TYPES[export.format],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{export.format}"'},
+    )
+
+
+def _get(request: HttpRequest, pk: int) -> Export:
+    export = Export.objects.using(database.alias()).filter(pk=pk, by=request.user).first()
+    if export is None:
+        raise Http404("There is no such export of yours.")
+    return export
+
+
+def _counted(export: Export, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, with note taken of how many went out; and of whether all did."""
+    _note(export, written=0, started_at=timezone.now(), finished_at=None, broken_off_at=None)
+    written = 0
+    try:
+        for row in rows:
+            yield row
+            written += 1
+            if written % NOTED_EVERY == 0:
+                _note(export, written=written)
+    except BaseException:
+        _note(export, written=written, broken_off_at=timezone.now())
+        raise
+    _note(export, written=written, finished_at=timezone.now())
+
+
+def _note(export: Export, **changes: Any) -> None:
+    Export.objects.using(database.alias()).filter(pk=export.pk).update(**changes)
+
+
+def _count(kind: str, query: str) -> int:
+    return _receipts(query).count() if kind == "receipts" else len(_months())
+
+
+def _receipts(query: str) -> QuerySet[Receipt]:
+    form = FilterForm(QueryDict(query))
+    return find(form.cleaned_data) if form.is_valid() else Receipt.objects.none()
+
+
+# ------------------------------------------------------------------------------ Receipts
+
+RECEIPT_COLUMNS = [
+    _("Receipt"),
+    _("Id"),
+    _("Issued"),
+    _("Confirmed"),
+    _("Title"),
+    _("URL"),
+    _("Price"),
+    _("Currency"),
+    _("Amount"),
+    _("Token"),
+    _("Refunded"),
+    _("Network"),
+    _("Payer"),
+    _("Transaction"),
+    _("Block"),
+    _("Network fee"),
+    _("State"),
+    _("Settlement"),
+    _("User"),
+]
+_FIELDS = [
+    *("number", "public_id", "issued_at", "payment__confirmed_at", "sold"),
+    *("payment__price", "payment__currency", "payment__amount", "payment__refunded"),
+    *("payment__account__decimals", "payment__account__symbol", "payment__network"),
+    *("payment__payer", "payment__tx_hash", "payment__block_number", "payment__state"),
+    *("payment__policy", "payment__user_id"),
+]
+
+
+def receipt_table(query: str) -> tuple[list[Any], Iterator[Row]]:
+    return RECEIPT_COLUMNS, _receipt_rows(query)
+
+
+def _receipt_rows(query: str) -> Iterator[Row]:
+    zone = conf.get().owners_zone()
+    found = _receipts(query).values_list(*_FIELDS).iterator(chunk_size=2_000)
+    while some := list(islice(found, 2_000)):
+        fees = _fees_of({row[13] for row in some if row[13]})
+        for row in some:
+            number, public_id, issued, confirmed, sold, price, currency, amount, refunded = row[:9]
+            decimals, symbol, network, payer, tx_hash, block, state, policy, user = row[9:]
+            yield [
+                number,
+                public_id,
+                issued.astimezone(zone),
+                confirmed and confirmed.astimezone(zone),
+                sold["title"],
+                sold["url"],
+                price.normalize(),
+                currency,
+                Decimal(amount).scaleb(-decimals).normalize(),
+                symbol,
+                Decimal(refunded).scaleb(-decimals).normalize(),
+                networks.title(network),
+                payer,
+                tx_hash,
+                block,
+                fees.get(tx_hash),
+                state,
+                policy,
+                user,
+            ]
+
+
+def _fees_of(hashes: set[str]) -> dict[str, Decimal]:
+    """What our own transactions cost for each payment in them, in the chain's coin."""
+    sent = Transaction.objects.using(database.alias()).filter(hash__in=hashes)
+    return {
+        transaction.hash: (transaction.fee / max(1, len(transaction.carries.all()))).normalize()
+        for transaction in sent.prefetch_related("carries")
+        if transaction.fee is not None
+    }
+
+
+# --------------------------------------------------------------------------------- Months
+
+MONTH_COLUMNS = [
+    _("Month"),
+    _("Network"),
+    _("Token"),
+    _("Currency"),
+    _("Paid to"),
+    _("Sales"),
+    _("Revenue"),
+    _("Refunded"),
+    _("After refunds"),
+    _("Not confirmed yet"),
+    _("Network fees (coin, whole network)"),
+]
+
+
+def month_table(query: str) -> tuple[list[Any], Iterator[Row]]:
+    return MONTH_COLUMNS, iter(_months())
+
+
+def _months() -> list[Row]:
+    using = database.alias()
+    accounts = {account.pk: account for account in Account.objects.using(using)}
+    fees = _fees_by_month()
+    rows = (
+        SalesDay.objects.using(using)
+        .order_by()
+        .annotate(month=TruncMonth("day"))
+        .values_list("month", "account_id", "currency")
+        .annotate(
+            Sum("sales"), Sum("revenue_units"), Sum("refunded_units"), Sum("unconfirmed_units")
+        )
+        .order_by("month", "account_id", "currency")
+    )
+    table: list[Row] = []
+    for month, account_id, currency, sales, revenue, refunded, unconfirmed in rows:
+        account = accounts[account_id]
+        table.append(
+            [
+                f"{month:%Y-%m}",
+                networks.title(account.network),
+                account.symbol,
+                currency,
+                account.pay_to,
+                sales,
+                _money(revenue),
+                _money(refunded),
+                _money(revenue - refunded),
+                _money(unconfirmed),
+                fees.get((month, account.network), Decimal(0)),
+            ]
+        )
+    return table
+
+
+def _fees_by_month() -> dict[tuple[date, str], Decimal]:
+    """What the site's own transactions cost, by month and network."""
+    zone = conf.get().owners_zone()
+    rows = (
+        Transaction.objects.using(database.alias())
+        .filter(gas_used__isnull=False, gas_price__isnull=False)
+        .order_by()
+        .annotate(month=TruncMonth("created_at", tzinfo=zone))
+        .values_list("month", "wallet__network", "gas_used", "gas_price")
+    )
+    found: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for month, network, used, price in rows.iterator(chunk_size=2_000):
+        found[month.date(), network] += Decimal(used * price).scaleb(-18)
+    return found
+
+
+def _money(units: int) -> Decimal:
+    return (Decimal(int(units)) / UNITS).normalize()
+
+
+_TABLES = {"receipts": receipt_table, "months": month_table}

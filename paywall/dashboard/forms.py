@@ -1,0 +1,122 @@
+"""What staff can ask for on a receipt's page."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from paywall import conf, journal, refunds
+from paywall.models import Payment, Refund
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from paywall.vocabulary import Offer
+
+
+class RefundForm(forms.Form):
+    """How much of which payments goes back, and why.
+
+    `seen` is what was refunded of them when this page was made: who confirms it later than
+    somebody else did changes nothing.
+    """
+
+    amount = forms.DecimalField(
+        label=_("Amount"), required=False, help_text=_("In the token. Empty: all that is left.")
+    )
+    reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 2}))
+    revoke_pass = forms.BooleanField(
+        label=_("Revoke the access pass"), required=False, initial=True
+    )
+    sent_in = forms.CharField(
+        label=_("Transaction"),
+        required=False,
+        help_text=_("If you sent the money yourself: its hash. It is looked up on the chain."),
+    )
+    seen = forms.JSONField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, payments: list[Payment], **kwargs: Any) -> None:
+        seen = {str(payment.pk): payment.refunded for payment in payments}
+        kwargs.setdefault("initial", {"seen": seen})
+        super().__init__(*args, **kwargs)
+        if len(payments) > 1:
+            del self.fields["amount"], self.fields["sent_in"]
+        elif not conf.get().treasury_key:
+            self.fields["sent_in"].required = True
+        self.payments = payments
+
+    def clean_seen(self) -> dict[str, str]:
+        seen = self.cleaned_data["seen"]
+        good = isinstance(seen, dict) and all(
+            str(seen.get(str(payment.pk), "")).isdecimal() for payment in self.payments
+        )
+        if not good:
+            raise forms.ValidationError(_("Open this page again."))
+        return dict(seen)
+
+    def clean_amount(self) -> int | None:
+        amount: Decimal | None = self.cleaned_data["amount"]
+        if amount is None:
+            return None
+        (payment,) = self.payments
+        units = amount.scaleb(payment.taken_offer.decimals)
+        if units <= 0 or units != units.to_integral_value():
+            raise forms.ValidationError(_("More than zero, in whole units of the token."))
+        return int(units)
+
+    def request_all(self, user: Any) -> tuple[list[Refund], list[str]]:
+        """Ask for the refunds; those that are on their way, and why others are not."""
+        asked, troubles = [], []
+        for payment in self.payments:
+            seen = int(self.cleaned_data["seen"][str(payment.pk)])
+            amount = self.cleaned_data.get("amount") or int(payment.amount) - seen
+            try:
+                refund = refunds.request(
+                    payment,
+                    amount,
+                    self.cleaned_data["reason"],
+                    by=user,
+                    seen=seen,
+                    revoke_pass=self.cleaned_data["revoke_pass"],
+                    sent_in=self.cleaned_data.get("sent_in", ""),
+                )
+            except refunds.RefundRefused as refused:
+                troubles.append(f"#{payment.pk}: {refused}")
+            else:
+                asked.append(refund)
+                told = in_token(int(refund.amount), payment.taken_offer)
+                journal.write(user, payment, f"Refund #{refund.pk} of {told}: {refund.reason}")
+        return asked, troubles
+
+
+def tell(request: HttpRequest, asked: list[Refund], troubles: list[str]) -> None:
+    """Say what became of the refunds that were asked for."""
+    for trouble in troubles:
+        messages.error(request, trouble)
+    if asked:
+        text = ngettext("%d refund is on its way.", "%d refunds are on their way.", len(asked))
+        messages.success(request, text % len(asked))
+
+
+class NoteForm(forms.Form):
+    """A note that stays with the payment."""
+
+    text = forms.CharField(
+        label=_("Note"), max_length=2000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class ResendForm(forms.Form):
+    """Where the receipt's link goes once more."""
+
+    to = forms.EmailField(label=_("E-mail address"))
+
+
+def in_token(amount: int, offer: Offer) -> str:
+    """An amount of the token for people."""
+    return f"{Decimal(amount).scaleb(-offer.decimals).normalize():f} {offer.symbol}"

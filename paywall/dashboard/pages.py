@@ -1,0 +1,192 @@
+"""The dashboard's first page: figures for people who sell, and how the engine is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.db.models import Min
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from paywall import conf, database, declarations, status
+from paywall.models import (
+    Account,
+    Exposure,
+    FacilitatorHealth,
+    Payment,
+    Refund,
+    Resource,
+    RollUp,
+    Wallet,
+)
+from paywall.models.payments import State
+
+from . import figures, periods
+from .shell import admin_url, page, staff_only, url, wants_fragment
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+
+@require_safe
+@staff_only("paywall.view_dashboard")
+def index(request: HttpRequest) -> HttpResponseBase:
+    """Figures of a period beside the one before; for a site that sold nothing yet, what to do."""
+    newest = figures.newest_change()
+    if wants_fragment(request) and request.GET.get("seen") == newest:
+        return HttpResponse(status=204)
+    period = periods.read(request.GET)
+    found = figures.of(period, request.GET.get("currency", ""))
+    if found.is_empty and not _has_payments():
+        return page(request, "welcome.html", {"steps": _steps(), "title": _("Welcome")})
+    query = {"period": period.key, "currency": found.currency}
+    if period.key == "range":
+        query |= {"from": period.first.isoformat(), "to": period.last.isoformat()}
+    receipts = urlencode({"since": period.first.isoformat(), "until": period.last.isoformat()})
+    context: dict[str, Any] = {
+        "title": _("Dashboard"),
+        "figures": found,
+        "period": period,
+        "presets": [(key, title) for key, (_days, title) in periods.PRESETS.items()],
+        "charts": _charts(found),
+        "engine": look_at_engine(),
+        "needs": figures.needs(),
+        "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
+        "receipts_url": f"{url(request, 'receipts')}?{receipts}",
+        "all_receipts_url": url(request, "receipts"),
+        "exports_url": url(request, "exports"),
+        "zone": conf.get().owners_zone(),
+    }
+    return page(request, "index.html", context, fragment=wants_fragment(request))
+
+
+def _charts(found: figures.Figures) -> dict[str, Any]:
+    """What dashboard.js draws. Numbers go as numbers: they are drawn, not reckoned with."""
+
+    def bars(shares: list[figures.Share], by: str = "revenue") -> dict[str, Any]:
+        values = [share.sales if by == "sales" else float(share.revenue or 0) for share in shares]
+        return {"kind": "bar", "labels": [share.label for share in shares], "values": values}
+
+    return {
+        "revenue": {
+            "kind": "line",
+            "labels": [point.label for point in found.points],
+            "values": [float(point.revenue) for point in found.points],
+            "unit": found.currency,
+        },
+        "resources": {**bars(found.resources), "unit": found.currency},
+        "networks": {**bars(found.networks), "unit": found.currency},
+        "policies": {**bars(found.policies), "unit": found.currency},
+        "failures": bars(found.failures, "sales"),
+    }
+
+
+def _has_payments() -> bool:
+    return Payment.objects.using(database.alias()).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What was delivered and is not settled, beside its limit."""
+
+    currency: str
+    amount: Decimal
+    limit: Decimal
+
+    @property
+    def percent(self) -> int:
+        return min(100, int(self.amount * 100 / self.limit)) if self.limit else 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRoom:
+    """How the engine is doing."""
+
+    is_keeping_up: bool
+    oldest_unsettled: timedelta | None
+    exposure: list[Owed]
+    wallets: list[Wallet]
+    failing: list[FacilitatorHealth]
+    open_refunds: int
+
+
+def look_at_engine() -> EngineRoom:
+    using = database.alias()
+    oldest = Payment.objects.using(using).filter(state__in=[State.CLAIMED, State.SETTLING])
+    at = oldest.order_by().aggregate(at=Min("created_at"))["at"]
+    limit = conf.get().exposure_total
+    exposures = Exposure.objects.using(using).filter(scope__startswith="all ").order_by("scope")
+    return EngineRoom(
+        is_keeping_up=status.is_keeping_up(),
+        oldest_unsettled=max(timezone.now() - at, timedelta()) if at else None,
+        exposure=[Owed(e.scope.removeprefix("all "), e.amount, limit) for e in exposures],
+        wallets=list(Wallet.objects.using(using).order_by("pk")),
+        failing=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
+        open_refunds=Refund.objects.using(using)
+        .filter(state__in=[Refund.State.REQUESTED, Refund.State.SENT])
+        .count(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a new owner does, and whether it is done."""
+
+    title: Any
+    text: Any
+    done: bool
+    url: str | None = None
+
+
+def _steps() -> list[Step]:
+    """From an empty site to the first sale."""
+    using, settings = database.alias(), conf.get()
+    accounts = Account.objects.using(using).filter(enabled=True)
+    networks = set(accounts.values_list("network", flat=True))
+    resources = Resource.objects.using(using).filter(active=True)
+    state = RollUp.objects.using(using).first()
+    lately = timezone.now() - timedelta(minutes=10)
+    return [
+        Step(
+            _("Say where your money goes"),
+            _("Choose a coin and paste your wallet's address."),
+            bool(networks),
+            admin_url("paywall_account_add"),
+        ),
+        Step(
+            _("Put a price on something"),
+            _("On a view in code, on an object, or on a path of your site."),
+            resources.filter(prices__isnull=False).exists(),
+            admin_url("paywall_resource_add"),
+        ),
+        Step(
+            _("Sell it"),
+            _("With @payment_required on a view, or a path rule and PaywallMiddleware."),
+            bool(declarations.declared())
+            or resources.exclude(path="").exists()
+            or resources.filter(content_type__isnull=False).exists(),
+            admin_url("paywall_resource_tester"),
+        ),
+        Step(
+            _("Name a facilitator"),
+            _("PAYWALL['FACILITATOR_URL'], or a key of your own that pays for gas."),
+            bool(settings.remotes()),
+        ),
+        Step(
+            _("Name a node for each network"),
+            _("PAYWALL['RPC_URLS']: without one, payments are taken and never confirmed."),
+            bool(networks) and all(settings.rpc_nodes(network) for network in networks),
+        ),
+        Step(
+            _("Run the worker"),
+            _("Celery with its beat, or manage.py paywall_run: it settles, confirms and adds up."),
+            state is not None and state.rolled_up_at > lately,
+        ),
+    ]

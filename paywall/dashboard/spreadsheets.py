@@ -1,0 +1,174 @@
+"""Tables as CSV and XLSX, written while they are sent: memory does not grow with the rows.
+
+No XLSX library that is kept well writes to a stream that cannot be read back; the format's part
+that a plain table needs (ECMA-376, inline strings) is small.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain, islice
+from typing import Any
+from xml.sax.saxutils import escape
+
+Row = Sequence[Any]
+"""Of None, strings, numbers and times with a zone."""
+
+CHUNK = 500
+SHEET_ROWS = 1_048_576
+"""More do not fit into one sheet: the rest goes into another."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_csv(header: Row, rows: Iterable[Row]) -> Iterator[bytes]:
+    """With a byte-order mark, so that spreadsheet programs read it as UTF-8."""
+    yield b"\xef\xbb\xbf"
+    all_rows = chain([header], rows)
+    while some := list(islice(all_rows, CHUNK)):
+        text = io.StringIO()
+        csv.writer(text).writerows([_plain(value) for value in row] for row in some)
+        yield text.getvalue().encode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return value.isoformat(" ", "seconds")
+        case Decimal():
+            return f"{value:f}"
+        case str() if value.startswith(_FORMULA):
+            return f"'{value}"  # a spreadsheet program would run it
+    return value
+
+
+def as_xlsx(header: Row, rows: Iterable[Row]) -> Iterator[bytes]:
+    """A workbook with as many sheets as it takes."""
+    sink = _Sink()
+    rows = iter(rows)
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
+        sheets = 0
+        pending: list[Row] = list(islice(rows, 1))
+        while pending or not sheets:
+            sheets += 1
+            with book.open(f"xl/worksheets/sheet{sheets}.xml", "w", force_zip64=True) as sheet:
+                sheet.write(_SHEET_HEAD + _row(header, style=1))
+                left = SHEET_ROWS - 1
+                while left and (some := pending or list(islice(rows, min(CHUNK, left)))):
+                    pending = []
+                    left -= len(some)
+                    sheet.write(b"".join(map(_row, some)))
+                    yield sink.take()
+                sheet.write(b"</sheetData></worksheet>")
+            pending = list(islice(rows, 1))
+        for name, content in _rest(sheets).items():
+            book.writestr(name, content)
+    yield sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """Where the archive is written to, and taken from in parts. It cannot be read back."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _row(row: Row, style: int = 0) -> bytes:
+    cells = "".join(_cell(value, style) for value in row)
+    return f"<row>{cells}</row>".encode()
+
+
+_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - spreadsheets know no time zones
+
+
+def _cell(value: Any, style: int) -> str:
+    match value:
+        case None | "":
+            return "<c/>"
+        case datetime():
+            days = (value.replace(tzinfo=None) - _EPOCH).total_seconds() / 86400
+            return f'<c s="2"><v>{days:.6f}</v></c>'
+        case int() | Decimal():
+            return (
+                f"<c><v>{value:f}</v></c>"
+                if isinstance(value, Decimal)
+                else f"<c><v>{value}</v></c>"
+            )
+    text = escape("".join(c for c in str(value) if c >= " " or c in "\t\n"))
+    return f'<c s="{style}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
+
+
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+_XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+_SHEET_HEAD = f'{_XML}<worksheet xmlns="{_MAIN}"><sheetData>'.encode()
+
+
+def _rest(sheets: int) -> dict[str, str]:
+    """All parts of a workbook but its sheets."""
+    numbers = range(1, sheets + 1)
+    overrides = "".join(
+        f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{_TYPE}.worksheet+xml"/>'
+        for n in numbers
+    )
+    listed = "".join(f'<sheet name="Sheet {n}" sheetId="{n}" r:id="rId{n}"/>' for n in numbers)
+    targets = "".join(
+        f'<Relationship Id="rId{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+        for n in numbers
+    )
+    return {
+        "[Content_Types].xml": (
+            f'{_XML}<Types xmlns="{_PACKAGE}/content-types">'
+            '<Default Extension="rels" '
+            'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
+            f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/>'
+            f"{overrides}</Types>"
+        ),
+        "_rels/.rels": (
+            f'{_XML}<Relationships xmlns="{_PACKAGE}/relationships">'
+            f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+            "</Relationships>"
+        ),
+        "xl/workbook.xml": (
+            f'{_XML}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
+            f"<sheets>{listed}</sheets></workbook>"
+        ),
+        "xl/_rels/workbook.xml.rels": (
+            f'{_XML}<Relationships xmlns="{_PACKAGE}/relationships">{targets}'
+            f'<Relationship Id="rId{sheets + 1}" Type="{_OFFICE}/styles" Target="styles.xml"/>'
+            "</Relationships>"
+        ),
+        # 0: plain; 1: bold; 2: a time
+        "xl/styles.xml": (
+            f'{_XML}<styleSheet xmlns="{_MAIN}">'
+            '<numFmts count="1"><numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd hh:mm:ss"/>'
+            "</numFmts>"
+            "<fonts><font/><font><b/></font></fonts>"
+            '<fills><fill><patternFill patternType="none"/></fill>'
+            '<fill><patternFill patternType="gray125"/></fill></fills><borders><border/></borders>'
+            "<cellStyleXfs><xf/></cellStyleXfs>"
+            '<cellXfs><xf/><xf fontId="1" applyFont="1"/>'
+            '<xf numFmtId="164" applyNumberFormat="1"/></cellXfs></styleSheet>'
+        ),
+    }

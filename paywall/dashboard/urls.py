@@ -1,0 +1,17 @@
+"""The dashboard, to be mounted anywhere; the admin has it under Paywall > Dashboard."""
+
+from django.urls import path
+
+from . import exports, pages, receipts
+
+app_name = "paywall_dashboard"
+
+urlpatterns = [
+    path("", pages.index, name="index"),
+    path("receipts/", receipts.index, name="receipts"),
+    path("receipts/<int:pk>/", receipts.receipt, name="receipt"),
+    path("receipts/<int:pk>/<str:action>/", receipts.act, name="act"),
+    path("exports/", exports.index, name="exports"),
+    path("exports/<int:pk>/", exports.progress, name="export"),
+    path("exports/<int:pk>/file/", exports.download, name="download"),
+]
