@@ -13,7 +13,7 @@ class PaywallConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from . import checks, conf, declarations
+        from . import checks, conf, declarations, roles
 
         checks.register_all()
         if conf.wants_metrics():
@@ -21,3 +21,4 @@ class PaywallConfig(AppConfig):
 
             metrics.install()
         post_migrate.connect(declarations.after_migrate, sender=self)
+        post_migrate.connect(roles.after_migrate, sender=self)

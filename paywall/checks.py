@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
 
 from paywall import conf, declarations
 from paywall.evm import networks
@@ -35,6 +36,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     try:
         settings = conf.get()
         remotes = settings.remotes()
+        for path in settings.audiences.values():
+            import_string(path)
         for remote in remotes.values():
             if remote is not None and isinstance(remote.more_headers, str):
                 remote.hook()
@@ -119,13 +122,16 @@ def check_installation(**_: Any) -> list[CheckMessage]:
     return found
 
 
+MIDDLEWARE = "paywall.middleware.PaywallMiddleware"
+
+
 def check_shop(**_: Any) -> list[CheckMessage]:
     """Accounts, resources and prices, as the database has them now."""
     try:
         accounts = list(_check_accounts())
         # Without an account nothing can be sold, which needs saying once.
         declared = [] if any(m.id == "paywall.W010" for m in accounts) else _check_declared()
-        return [*accounts, *declared]
+        return [*accounts, *declared, *_check_rules()]
     except DatabaseError:
         # Not migrated yet, or not reachable: Django says so itself.
         return []
@@ -159,6 +165,26 @@ def _check_accounts() -> Iterator[CheckMessage]:
                 hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",
                 id="paywall.W012",
             )
+
+
+def _check_rules() -> Iterator[CheckMessage]:
+    from paywall.models import Audience, Resource
+
+    installed = list(django_settings.MIDDLEWARE)
+    rules = Resource.objects.using(_database()).exclude(path="")
+    if MIDDLEWARE not in installed and rules.exists():
+        yield Error(
+            "There are path rules, and PaywallMiddleware is not installed: what they name is free.",
+            hint=f"Add {MIDDLEWARE!r} as the last one of MIDDLEWARE.",
+            id="paywall.E011",
+        )
+    hooks = Audience.objects.using(_database()).filter(kind=Audience.Kind.HOOK, active=True)
+    for audience in hooks.exclude(hook__in=conf.get().audiences):
+        yield Warning(
+            f"Audience {audience}: {audience.hook!r} is not in PAYWALL['AUDIENCES'], so it admits "
+            "nobody.",
+            id="paywall.W014",
+        )
 
 
 def _check_declared() -> Iterator[CheckMessage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -66,16 +66,17 @@ def payment_required(
 
     def decorate(view: View) -> View:
         if iscoroutinefunction(view):
-            decorated = _async_door(view, resource)
+            decorated: Any = async_door(view, partial(_finder, resource))
         else:
             if iscoroutinefunction(resource):
                 raise TypeError(
                     "payment_required: a sync view needs a sync function for its Resource."
                 )
-            decorated = _sync_door(view, resource)
+            decorated = sync_door(view, partial(_finder, resource))
         # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
-        # Whoever is let in by a cookie goes through `_csrf_check_of`.
+        # Whoever is let in by a cookie goes through `csrf_check_of`.
         decorated.csrf_exempt = True
+        decorated.paywall_finder = partial(_finder, resource)
         # The gate's part is no transaction of the site's; the view gets that back in
         # `_in_request_transaction`.
         decorated._non_atomic_requests = set(connections)
@@ -84,8 +85,23 @@ def payment_required(
     return decorate
 
 
-def _sync_door(view: Callable[..., Any], resource: str | GetResource) -> Any:
-    check_csrf = _csrf_check_of(view)
+FinderFor = Callable[..., Callable[[], "Steps[Reference]"]]
+"""For a request and the view's arguments, what finds the Resource."""
+
+
+def is_door(view: Callable[..., Any]) -> bool:
+    """Whether a view is sold by a decorator already."""
+    return finder_of(view) is not None
+
+
+def finder_of(view: Callable[..., Any]) -> FinderFor | None:
+    """How the decorator of a view finds its Resource; None for a view without one."""
+    return getattr(view, "paywall_finder", None)
+
+
+def sync_door(view: Callable[..., Any], finder: FinderFor) -> Callable[..., HttpResponseBase]:
+    """A sync view behind the gate."""
+    check_csrf = csrf_check_of(view)
 
     @wraps(view)
     def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -95,14 +111,15 @@ def _sync_door(view: Callable[..., Any], resource: str | GetResource) -> Any:
         def enter_checked() -> HttpResponseBase:
             return check_csrf(request, args, kwargs) or enter()
 
-        find = _finder(resource, request, args, kwargs)
+        find = finder(request, *args, **kwargs)
         return run(through(request, Door(find, enter, enter_checked)))
 
     return door
 
 
-def _async_door(view: Callable[..., Any], resource: str | GetResource) -> Any:
-    check_csrf = _csrf_check_of(view)
+def async_door(view: Callable[..., Any], finder: FinderFor) -> Any:
+    """An async view behind the gate."""
+    check_csrf = csrf_check_of(view)
 
     @wraps(view)
     async def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -116,14 +133,14 @@ def _async_door(view: Callable[..., Any], resource: str | GetResource) -> Any:
             refused = await arun(query(check_csrf, request, args, kwargs))
             return refused or await enter()
 
-        find = _finder(resource, request, args, kwargs)
+        find = finder(request, *args, **kwargs)
         return await arun(through(request, Door(find, enter, enter_checked)))
 
     return markcoroutinefunction(door)
 
 
 def _finder(
-    resource: str | GetResource, request: HttpRequest, args: Any, kwargs: Any
+    resource: str | GetResource, request: HttpRequest, *args: Any, **kwargs: Any
 ) -> Callable[[], Steps[Reference]]:
     def find() -> Steps[Reference]:
         if isinstance(resource, str):
@@ -161,7 +178,7 @@ def _in_request_transaction(view: Callable[..., Any]) -> Callable[..., Any]:
     return view
 
 
-def _csrf_check_of(
+def csrf_check_of(
     view: Callable[..., Any],
 ) -> Callable[[HttpRequest, Any, Any], HttpResponseBase | None]:
     def check(request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase | None:

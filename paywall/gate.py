@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paywall import (
     access,
+    audiences,
     conf,
     database,
     ledger,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from paywall.models import Payment
-    from paywall.offers import ForSale, Reference
+    from paywall.offers import ForSale, Free, Reference
     from paywall.steps import Steps
     from paywall.vocabulary import Credential, Offer
 
@@ -69,10 +70,19 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         responses.keep_private(response)
         return response
 
+    free: tuple[Free, ...] = ()
+    if sale.tiers:
+        terms = yield from query(audiences.terms, request, sale)
+        sale, free = terms.sale, terms.free
+
     offer = None
     try:
         credential = _credential(request)
         if credential is None:
+            if free and request.method not in NEVER_CHARGED:
+                given = yield from _give(request, door, free)
+                if given is not None:
+                    return given
             if responses.wants_page(request):
                 return (yield from query(responses.challenge_page, request, sale))
             return responses.challenge(request, sale)
@@ -88,6 +98,24 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         log.exception("%s %s: nothing could be written", request.method, request.path)
         broken = Unavailable(Code.UNAVAILABLE)
         return responses.unavailable(broken, _failure(offer, broken))
+
+
+def _give(
+    request: HttpRequest, door: Door, free: tuple[Free, ...]
+) -> Steps[HttpResponseBase | None]:
+    """A free request, if there is one left; one that fails is not counted."""
+    taken = yield from query(audiences.take_free, request, free)
+    if taken is None:
+        return None
+    try:
+        response: HttpResponseBase = yield from call(door.view_for_browsers)
+    except Exception:
+        yield from query(audiences.give_back, taken)
+        raise
+    if response.status_code >= 400:
+        yield from query(audiences.give_back, taken)
+    responses.mark_free(response, taken.left)
+    return response
 
 
 def _credential(request: HttpRequest) -> Credential | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from paywall import conf, database, protocols, schemes
 from paywall.exceptions import Code, NotForSale, Refused
-from paywall.models import Account, Price, Resource
+from paywall.models import Account, Audience, Price, Resource
 from paywall.protocols.base import Goods
 from paywall.vocabulary import Credential, Offer
 
@@ -51,6 +51,31 @@ class ForSale:
     challenge: protocols.Challenge
     stale_at: float
     """On the monotonic clock."""
+    tiers: tuple[Tier, ...] = ()
+    """What audiences pay instead of everyone's price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """So many free requests for each holder."""
+
+    price_id: int
+    uses: int
+    per: str
+    every: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """How a resource is sold to an audience."""
+
+    kind: str
+    group_id: int | None
+    coupon: str
+    hook: str
+    sale: ForSale | None
+    """None where the audience has free requests and no other price of its own."""
+    free: tuple[Free, ...]
 
 
 _cache: dict[Reference, ForSale] = {}
@@ -131,13 +156,30 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
 
     now = timezone.now()
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
-    current, former = [], []
-    accounts = list(
-        Account.objects.using(using).filter(
-            Q(enabled=True) | Q(disabled_at__gt=now - offer_timeout)
+    since = now - offer_timeout
+    accounts = list(Account.objects.using(using).filter(Q(enabled=True) | Q(disabled_at__gt=since)))
+    prices = _prices(resource, now, since)
+    for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
+    sale = _for_sale(resource, for_everyone, accounts, stale_at)
+    if not sale.offers:
+        raise NotForSale(
+            f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
+            "in the price's currency."
         )
-    )
-    for price, superseded_at in _prices(resource, now, now - offer_timeout):
+    tiers = _tiers(resource, prices, accounts, stale_at)
+    return replace(sale, tiers=tiers) if tiers else sale
+
+
+def _for_sale(
+    resource: Resource,
+    prices: list[tuple[Price, datetime | None]],
+    accounts: list[Account],
+    stale_at: float,
+) -> ForSale:
+    """A resource at some prices; there may be no offer among them."""
+    offer_timeout = timedelta(seconds=conf.get().offer_timeout)
+    current, former = [], []
+    for price, superseded_at in prices:
         for account in accounts:
             offer = _offer(price, account, resource.policy)
             if offer is None:
@@ -147,12 +189,6 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
                 current.append((account.order, offer))
             else:
                 former.append((offer, (ended + offer_timeout).timestamp()))
-    if not current:
-        raise NotForSale(
-            f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
-            "in the price's currency."
-        )
-
     offers = tuple(offer for _, offer in sorted(current, key=lambda pair: pair[0]))
     goods = Goods(resource.title, resource.description, resource.mime_type)
     return ForSale(
@@ -171,26 +207,57 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     )
 
 
+def _tiers(
+    resource: Resource,
+    prices: list[tuple[Price, datetime | None]],
+    accounts: list[Account],
+    stale_at: float,
+) -> tuple[Tier, ...]:
+    """What each audience pays; in currencies in which it has no price, what everyone does."""
+    audiences = {p.audience for p, _ in prices if p.audience is not None and p.audience.active}
+    tiers = []
+    for audience in sorted(audiences, key=lambda audience: audience.pk):
+        own = [(p, until) for p, until in prices if p.audience_id == audience.pk]
+        paid = [(p, until) for p, until in own if p.amount]
+        currencies = {p.currency for p, until in paid if until is None}
+        others = [
+            (p, until)
+            for p, until in prices
+            if p.audience_id is None and p.currency not in currencies
+        ]
+        free = tuple(
+            Free(p.pk, p.free_uses, p.free_per, p.free_every)
+            for p, until in own
+            if p.free_uses and until is None
+        )
+        sale = _for_sale(resource, paid + others, accounts, stale_at) if currencies else None
+        tiers.append(
+            Tier(audience.kind, audience.group_id, audience.coupon, audience.hook, sale, free)
+        )
+    return tuple(tiers)
+
+
 def _prices(
     resource: Resource, now: datetime, since: datetime
 ) -> list[tuple[Price, datetime | None]]:
     """Prices in force at some time since, newest first, with when each was superseded."""
     prices = Price.objects.using(resource._state.db).filter(resource=resource)
-    found = list(
-        (
-            prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)
-        ).order_by("currency", "-valid_from", "-pk")
-    )
+    found = (
+        prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)
+    ).select_related("audience")
     result: list[tuple[Price, datetime | None]] = []
-    for price in found:
-        newer = result[-1][0] if result and result[-1][0].currency == price.currency else None
+    newest: dict[tuple[int | None, str], Price] = {}
+    for price in found.order_by("-valid_from", "-pk"):
+        key = price.audience_id, price.currency
+        newer = newest.get(key)
         result.append((price, newer.valid_from if newer else None))
+        newest[key] = price
     return result
 
 
 def _offer(price: Price, account: Account, policy: str) -> Offer | None:
     """Price x account, or None where the one cannot be paid with the other."""
-    if price.currency != account.currency:
+    if price.currency != account.currency or not price.amount:
         return None
     amount = account.atomic(price.amount)
     scheme = schemes.named("exact")
@@ -217,6 +284,6 @@ def _offer(price: Price, account: Account, policy: str) -> Offer | None:
     )
 
 
-for _model in (Resource, Price, Account):
+for _model in (Resource, Price, Account, Audience):
     post_save.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")
     post_delete.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")

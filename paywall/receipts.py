@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Max
 from django.urls import NoReverseMatch, reverse
 
-from paywall import database
+from paywall import database, signing
 from paywall.evm import networks
 from paywall.evm.addresses import shortened
 from paywall.models import Receipt, Refund, Resource
@@ -97,17 +97,27 @@ def path(payment: Payment) -> str | None:
     else:
         rows = Receipt.objects.using(database.alias()).filter(payment_id=payment.pk)
         public_id = rows.values_list("public_id", flat=True).first()
+    return path_of(public_id) if public_id else None
+
+
+def path_of(public_id: str) -> str | None:
+    """Where the receipt of that id can be read; None if the site has not mounted `paywall.urls`."""
     try:
-        return reverse("paywall:receipt", args=[public_id]) if public_id else None
+        return reverse("paywall:receipt", args=[public_id])
     except NoReverseMatch:
         return None
 
 
 def document(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as JSON: what was sold, and how its payment stands now.
+    """A receipt as JSON: what was sold, and how its payment stands now; signed by the site.
 
     The wallet is shortened: whoever is shown the URL need not learn the rest of it.
     """
+    unsigned = _unsigned(receipt)
+    return {**unsigned, "signature": signing.sign(unsigned)}
+
+
+def _unsigned(receipt: Receipt) -> dict[str, Any]:
     payment = receipt.payment
     offer = payment.taken_offer
     return {

@@ -106,6 +106,12 @@ def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | N
     headers["Access-Control-Expose-Headers"] = f"{exposed}, {EXPOSED}" if exposed else EXPOSED
 
 
+def mark_free(response: HttpResponseBase, left: int) -> None:
+    """Say that this one was free, and how many more are."""
+    keep_private(response)
+    response.headers["Paywall-Free-Remaining"] = str(left)
+
+
 def keep_private(response: HttpResponseBase) -> None:
     """Paid content is its buyer's: no shared cache may keep it for the next one."""
     patch_cache_control(response, private=True)

@@ -36,7 +36,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, TruncDate
 from django.utils import timezone
 
-from paywall import conf, database
+from paywall import conf, database, owner_time
 from paywall.models import (
     BuyerDay,
     FailureDay,
@@ -108,27 +108,8 @@ def rebuild(progress: Progress = lambda done, total: None) -> int:
     return total
 
 
-def day_of(moment: datetime) -> date:
-    """The owner's day."""
-    return moment.astimezone(conf.get().owners_zone()).date()
-
-
-def today() -> date:
-    return day_of(timezone.now())
-
-
-def bounds(first: date, last: date) -> tuple[datetime, datetime]:
-    """When the first day begins, and when the last one is over."""
-    return _beginning(first), _beginning(last + timedelta(days=1))
-
-
-def _beginning(day: date) -> datetime:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=conf.get().owners_zone())
-    return midnight.astimezone(UTC)
-
-
 def _payments(first: date, last: date) -> PaymentQuerySet:
-    start, end = bounds(first, last)
+    start, end = owner_time.bounds(first, last)
     payments = Payment.objects.using(database.alias()).order_by()
     return payments.filter(created_at__gte=start, created_at__lt=end)
 
@@ -165,7 +146,7 @@ def _take() -> RollUp | None:
 def _begin(state: RollUp) -> None:
     for model in (SalesDay, ResourceDay, FailureDay, BuyerDay):
         model._default_manager.using(database.alias()).all().delete()
-    state.time_zone, state.to_do = str(conf.get().owners_zone()), today()
+    state.time_zone, state.to_do = str(conf.get().owners_zone()), owner_time.today()
     state.held_until = timezone.now() + LEASE
     state.save(using=database.alias())
 
@@ -181,7 +162,7 @@ def _finish(state: RollUp, newest: int) -> None:
 
 def _first_day() -> date | None:
     first = Payment.objects.using(database.alias()).aggregate(at=Min("created_at"))["at"]
-    return day_of(first) if first else None
+    return owner_time.day_of(first) if first else None
 
 
 def _do_some(state: RollUp, deadline: float) -> int:
@@ -203,7 +184,7 @@ def _do_some(state: RollUp, deadline: float) -> int:
 
 def _stale_days(state: RollUp) -> set[date]:
     """Yesterday and today; and what events and refunds of late say."""
-    using, now = database.alias(), today()
+    using, now = database.alias(), owner_time.today()
     zone = conf.get().owners_zone()
     yesterday = now - timedelta(days=1)
     events = PaymentEvent.objects.using(using).filter(pk__gt=state.event).order_by()
@@ -216,15 +197,15 @@ def _stale_days(state: RollUp) -> set[date]:
             .values_list("day", flat=True)
             .distinct()
         )
-    start, _ = bounds(yesterday, yesterday)
+    start, _ = owner_time.bounds(yesterday, yesterday)
     moved = events.filter(payment__created_at__lt=start)
     for payer, at in moved.values_list("payment__payer", "payment__created_at").distinct():
         # Whether somebody had bought before also changes the day on which they bought next.
-        _, end = bounds(day_of(at), day_of(at))
+        _, end = owner_time.bounds(owner_time.day_of(at), owner_time.day_of(at))
         bought_later = Payment.objects.using(using).filter(SOLD, payer=payer, created_at__gte=end)
         next_one = bought_later.order_by("created_at").values_list("created_at", flat=True).first()
         if next_one is not None:
-            days.add(day_of(next_one))
+            days.add(owner_time.day_of(next_one))
     if state.to_do is not None:
         days = {day for day in days if day > state.to_do}
     return days
@@ -233,7 +214,7 @@ def _stale_days(state: RollUp) -> set[date]:
 @database.durable
 def _add_up(day: date) -> None:
     """All sums of one day, from its payments."""
-    using, start = database.alias(), bounds(day, day)[0]
+    using, start = database.alias(), owner_time.bounds(day, day)[0]
     sold = _payments(day, day).filter(SOLD)
     not_confirmed = ~Q(state=State.CONFIRMED)
     price = in_units("price")
@@ -270,15 +251,15 @@ def _add_up(day: date) -> None:
         ],
     )
     failed = _payments(day, day).filter(state__in=[State.FAILED, State.LOST])
+    reasons = failed.values_list("state", "error_code").annotate(
+        number=Count("pk"), had=Count("pk", filter=Q(delivered_at__isnull=False))
+    )
     _replace(
         FailureDay,
         day,
         [
-            FailureDay(day=day, code=row.pop("error_code"), **row)
-            for row in failed.values("state", "error_code").annotate(
-                payments=Count("pk"),
-                delivered=Count("pk", filter=Q(delivered_at__isnull=False)),
-            )
+            FailureDay(day=day, state=state, code=code, payments=number, delivered=delivered)
+            for state, code, number, delivered in reasons
         ],
     )
     before = (
@@ -293,7 +274,9 @@ def _add_up(day: date) -> None:
         .annotate(before=Subquery(before, output_field=DateTimeField()))
         .values_list("before", flat=True)
     )
-    counted = Counter(day_of(at) if at else NEVER for at in buyers.iterator(chunk_size=10_000))
+    counted = Counter(
+        owner_time.day_of(at) if at else NEVER for at in buyers.iterator(chunk_size=10_000)
+    )
     _replace(
         BuyerDay,
         day,
@@ -309,7 +292,7 @@ def _replace(model: Any, day: date, rows: list[Any]) -> None:
 
 def _refunded(day: date) -> dict[tuple[int, str, str], int]:
     """What went back of a day's payments, in units of the currency."""
-    start, end = bounds(day, day)
+    start, end = owner_time.bounds(day, day)
     refunds = Refund.objects.using(database.alias()).exclude(state=Refund.State.FAILED)
     found: dict[tuple[int, str, str], int] = defaultdict(int)
     fields = ("account_id", "policy", "currency", "price", "amount")

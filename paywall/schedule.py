@@ -5,7 +5,8 @@
     CELERY_TASK_ROUTES = {**TASK_ROUTES}
     CELERY_BROKER_TRANSPORT_OPTIONS = {**TRANSPORT_OPTIONS}     # Redis
 
-Start a worker on its queues: `celery -A site worker -Q paywall.money,paywall.chain`. A round that
+Start a worker on its queues: `celery -A site worker -Q paywall.money,paywall.chain,paywall.desk`. A
+round that
 waited longer than its interval in the queue is dropped: the next one does its work.
 """
 
@@ -17,12 +18,14 @@ SETTLE_EVERY = 1.0
 CONFIRM_EVERY = 5.0
 REFUND_EVERY = 5.0
 SWEEP_EVERY = 15.0
+ROLL_UP_EVERY = 30.0
+TELL_EVERY = 30.0
 
 TIME_LIMIT = 300
 """Seconds after which a task that hangs is killed. Rounds end by themselves long before."""
 
-MONEY, CHAIN = "paywall.money", "paywall.chain"
-"""The queues: what moves money, and what only reads the chain."""
+MONEY, CHAIN, DESK = "paywall.money", "paywall.chain", "paywall.desk"
+"""The queues: what moves money, what only reads the chain, and what the owner looks at."""
 
 _ROUNDS = {
     # name: (every, queue, priority: 0 is the first on Redis)
@@ -30,6 +33,8 @@ _ROUNDS = {
     "refund": (REFUND_EVERY, MONEY, 3),
     "sweep": (SWEEP_EVERY, MONEY, 6),
     "confirm_payments": (CONFIRM_EVERY, CHAIN, 3),
+    "roll_up": (ROLL_UP_EVERY, DESK, 6),
+    "tell": (TELL_EVERY, DESK, 6),
 }
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

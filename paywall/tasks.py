@@ -12,7 +12,7 @@ from typing import Any
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from paywall import engine, refunds
+from paywall import alerts, engine, refunds, rollups
 from paywall.schedule import TIME_LIMIT
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,18 @@ def sweep() -> dict[str, int]:
 def refund() -> dict[str, int]:
     """Send the refunds that were asked for, and look for those that were sent."""
     return dict(engine.see_to_refunds())
+
+
+@shared_task(name="paywall.roll_up", **ROUND)
+def roll_up() -> int:
+    """Add up the dashboard's sums of days whose payments moved."""
+    return rollups.roll_up()
+
+
+@shared_task(name="paywall.tell", **ROUND)
+def tell() -> dict[str, int]:
+    """Raise and send what the owner should know."""
+    return dict(alerts.tell())
 
 
 def tell_worker() -> None:

@@ -11,6 +11,7 @@ app_name = "paywall"
 
 urlpatterns = [
     path("receipts/<str:public_id>/", views.receipt, name="receipt"),
+    path("purchases/", views.purchases, name="purchases"),
     path("health/", views.health, name="health"),
     path("metrics/", views.prometheus, name="metrics"),
 ]

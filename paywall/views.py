@@ -3,29 +3,85 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from paywall import conf, metrics, receipts, status
+from paywall import conf, database, metrics, receipts, responses, signing, status
+from paywall.evm import networks
+from paywall.models import Receipt
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+PURCHASES = 25
+
 
 @require_safe
-def receipt(request: HttpRequest, public_id: str) -> JsonResponse:
-    """A receipt as JSON, for whoever was given its unguessable URL."""
+def receipt(request: HttpRequest, public_id: str) -> HttpResponse:
+    """A receipt for whoever was given its unguessable URL: a page that can be printed, or the
+    same as JSON, signed."""
     found = receipts.find(public_id)
     if found is None:
         raise Http404("There is no such receipt.")
-    response = JsonResponse(receipts.document(found), json_dumps_params={"ensure_ascii": False})
+    document = receipts.document(found)
+    if responses.wants_page(request) and request.GET.get("format") != "json":
+        response: HttpResponse = render(request, "paywall/receipt.html", _page(found, document))
+    else:
+        response = JsonResponse(document, json_dumps_params={"ensure_ascii": False})
     # It names its payment's state, which moves on.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex"
+    patch_vary_headers(response, ["Accept", "Sec-Fetch-Mode"])
     return response
+
+
+def _page(found: Receipt, document: dict[str, Any]) -> dict[str, Any]:
+    payment = found.payment
+    offer = payment.taken_offer
+    scale = -offer.decimals
+    return {
+        "receipt": found,
+        "payment": payment,
+        "document": document,
+        "price": Decimal(document["price"]),
+        "amount": Decimal(offer.amount).scaleb(scale).normalize(),
+        "symbol": offer.symbol,
+        "network": networks.title(payment.network),
+        "testnet": networks.is_testnet(payment.network),
+        "signer": signing.signer_address(),
+        "refunds": [
+            (Decimal(refund["amount"]).scaleb(scale).normalize(), refund["state"])
+            for refund in document["refunds"]
+        ],
+        "json_url": f"{receipts.path_of(found.public_id)}?format=json",
+    }
+
+
+@require_safe
+@never_cache
+@login_required
+def purchases(request: HttpRequest) -> HttpResponse:
+    """What a signed-in user bought, the newest first."""
+    mine = Receipt.objects.using(database.alias()).filter(payment__user=request.user.pk)
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 18:
+        mine = mine.filter(pk__lt=int(before))
+    found = list(
+        mine.select_related("payment", "payment__access_pass").order_by("-pk")[: PURCHASES + 1]
+    )
+    context = {
+        "receipts": [(one, receipts.path_of(one.public_id)) for one in found[:PURCHASES]],
+        "older": found[PURCHASES - 1].pk if len(found) > PURCHASES else None,
+    }
+    return render(request, "paywall/purchases.html", context)
 
 
 @require_safe

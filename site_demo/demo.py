@@ -25,7 +25,7 @@ from x402.http.utils import decode_payment_required_header, decode_payment_respo
 from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact import register_exact_evm_client
 
-from paywall.schedule import CHAIN, MONEY
+from paywall.schedule import CHAIN, DESK, MONEY
 from site_demo.chain.local import NETWORK, USDC, USDC_UNIT, LocalChain, account, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     )
     wait_for(f"http://{address}/healthz", process)
     worker = ["celery", "-A", "site_demo", "worker", "--beat", "--concurrency", "1"]
-    worker += ["-Q", f"{MONEY},{CHAIN}"]
+    worker += ["-Q", f"{MONEY},{CHAIN},{DESK}"]
     worker += ["--loglevel", "info", "--schedule", str(FOLDER / "schedule")]
     stack.enter_context(running("worker", [*start, *worker], env))
     say(f"{site}   (logs in {FOLDER.relative_to(ROOT)}/)")

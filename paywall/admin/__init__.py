@@ -1,9 +1,12 @@
-"""The owner's desk."""
+"""The owner's desk. `PricedInline` is for the admin of what a site sells."""
 
-from . import accounts, chain, dashboard, payments, receipts, refunds, resources
+from . import accounts, alerts, chain, dashboard, payments, receipts, refunds, resources
+from .priced import PricedInline
 
 __all__ = [
+    "PricedInline",
     "accounts",
+    "alerts",
     "chain",
     "dashboard",
     "payments",

@@ -11,12 +11,12 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, engine
+from paywall import conf, engine, journal, ledger
 from paywall.evm.addresses import shortened
 from paywall.models import AccessPass, Exposure, Payment
 from paywall.vocabulary import money
 
-from .base import ReadOnly, transaction_link
+from .base import FirstPages, ReadOnly, transaction_link
 from .refunds import PERMISSION, RefundInline, ask_for_refunds
 
 if TYPE_CHECKING:
@@ -68,26 +68,23 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         "from_wallet",
         "transaction",
     ]
-    list_filter = [
-        AttentionFilter,
-        "state",
-        "on_credit",
-        "network",
-        "protocol",
-        "error_code",
-        "resource",
-    ]
+    list_filter = [AttentionFilter, "state", "created_at", "on_credit", "policy", "account"]
     list_select_related = ["resource"]
     search_fields = ["=payer", "=tx_hash", "url", "identity", "resource__slug"]
     search_help_text = _("Wallet, transaction, URL or resource")
-    date_hierarchy = "created_at"
     show_full_result_count = False
+    paginator = FirstPages
     inlines = [RefundInline]
     # Not `payload`: whoever has a signed authorization can settle it.
     fieldsets = [
         (
             None,
-            {"fields": ["resource", "method", "url", "cost", "state", "delivered_at", "on_credit"]},
+            {
+                "fields": [
+                    *("resource", "method", "url", "cost", "state", "delivered_at", "policy"),
+                    "on_credit",
+                ]
+            },
         ),
         (
             _("Payment"),
@@ -168,9 +165,21 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 @admin.register(AccessPass)
 class AccessPassAdmin(ReadOnly, PassAdminBase):
     list_display = ["id", "resource", "user", "created_at", "expires_at", "revoked_at"]
-    list_filter = ["resource"]
     list_select_related = ["resource", "user"]
+    search_fields = ["resource__slug", "=user__username"]
+    show_full_result_count = False
+    paginator = FirstPages
+    actions = ["revoke"]
     fields = ["resource", "payment", "user", "created_at", "expires_at", "revoked_at"]
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("paywall.revoke_accesspass")
+
+    @admin.action(description=_("Revoke: it opens nothing any more"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[AccessPass]) -> None:
+        for access_pass in queryset.filter(revoked_at__isnull=True).select_related("payment"):
+            ledger.revoke_pass(access_pass.payment)
+            journal.changed(request.user, access_pass, "Access pass", "open", "revoked")
 
 
 @admin.register(Exposure)

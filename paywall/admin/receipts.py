@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall.evm.addresses import shortened
 from paywall.models import Receipt
 
-from .base import ReadOnly, transaction_link
+from .base import FirstPages, ReadOnly, transaction_link
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -25,7 +25,7 @@ else:
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnly, ModelAdminBase):
     list_display = ["label", "issued_at", "title", "cost", "state", "payer", "transaction"]
-    list_filter = ["payment__state", "payment__network", "payment__resource"]
+    list_filter = ["payment__state", "issued_at", "payment__account"]
     list_select_related = ["payment"]
     search_fields = [
         "=number",
@@ -35,8 +35,8 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
         "payment__url",
     ]
     search_help_text = _("Number, public id, transaction, wallet or URL")
-    date_hierarchy = "issued_at"
     show_full_result_count = False
+    paginator = FirstPages
     fields = ["number", "issued_at", "payment", "state", "transaction", "sold", "public_page"]
     readonly_fields = ["state", "transaction", "public_page"]
 

@@ -55,7 +55,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             kind=kind,
             format=format_,
             query=query if kind == "receipts" else "",
-            by=request.user,
+            by_id=request.user.pk,
             total=_count(kind, query),
         )
         return HttpResponseRedirect(url(request, "export", export.pk))
@@ -108,7 +108,7 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _get(request: HttpRequest, pk: int) -> Export:
-    export = Export.objects.using(database.alias()).filter(pk=pk, by=request.user).first()
+    export = Export.objects.using(database.alias()).filter(pk=pk, by_id=request.user.pk).first()
     if export is None:
         raise Http404("There is no such export of yours.")
     return export
@@ -288,7 +288,7 @@ def _fees_by_month() -> dict[tuple[date, str], Decimal]:
     )
     found: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for month, network, used, price in rows.iterator(chunk_size=2_000):
-        found[month.date(), network] += Decimal(used * price).scaleb(-18)
+        found[month.date(), network] += Decimal((used or 0) * (price or 0)).scaleb(-18)
     return found
 
 

@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
-from paywall import conf, database, rollups
+from paywall import conf, database, owner_time, rollups
 from paywall.evm import networks
 from paywall.models import (
     Account,
@@ -229,7 +229,7 @@ def _points(period: Period, currency: str, rows: list[Any]) -> list[Point]:
 
 def _hours(day: date, currency: str) -> list[Point]:
     """A day by its hours, from the payments themselves."""
-    start, end = rollups.bounds(day, day)
+    start, end = owner_time.bounds(day, day)
     zone = conf.get().owners_zone()
     sold = Payment.objects.using(database.alias()).filter(rollups.SOLD, currency=currency)
     rows = (

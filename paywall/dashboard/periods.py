@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import rollups
+from paywall import owner_time
 
 PRESETS = {
     "today": (1, _("Today")),
@@ -55,7 +55,7 @@ _DAY = timedelta(days=1)
 def read(query: Mapping[str, str]) -> Period:
     """The period that a URL's query names; the default one for nonsense."""
     key = query.get("period", DEFAULT)
-    today = rollups.today()
+    today = owner_time.today()
     if key == "range":
         try:
             first = date.fromisoformat(query.get("from", ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -101,7 +101,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponseBase:
     form = _forms(found)[action]
     bound: Form | None = None
     if form is not None:
-        kwargs = {"payments": [found.payment]} if action == "refund" else {}
+        kwargs: dict[str, Any] = {"payments": [found.payment]} if action == "refund" else {}
         bound = type(form)(request.POST, prefix=action, **kwargs)
         if not bound.is_valid():
             return _show(request, found, {action: bound})
@@ -267,5 +267,5 @@ def _story(payment: Payment) -> list[dict[str, Any]]:
     }
     for at, kind, data in payment.story:
         told = ", ".join(f"{key}: {value}" for key, value in data.items())
-        story.append({"at": at, "what": names.get(kind, kind), "text": cast("str", told)})
+        story.append({"at": at, "what": names.get(kind, kind), "text": told})
     return story

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from paywall import database, rollups
+from paywall import database, owner_time
 from paywall.evm.addresses import checksum
 from paywall.models import Account, Receipt, Resource
 from paywall.models.payments import State
@@ -85,9 +85,9 @@ def find(cleaned: Mapping[str, Any]) -> QuerySet[Receipt]:
     receipts = Receipt.objects.using(database.alias()).order_by("-issued_at", "-pk")
     found = Q()
     if cleaned.get("since"):
-        found &= Q(issued_at__gte=rollups.bounds(cleaned["since"], cleaned["since"])[0])
+        found &= Q(issued_at__gte=owner_time.bounds(cleaned["since"], cleaned["since"])[0])
     if cleaned.get("until"):
-        found &= Q(issued_at__lt=rollups.bounds(cleaned["until"], cleaned["until"])[1])
+        found &= Q(issued_at__lt=owner_time.bounds(cleaned["until"], cleaned["until"])[1])
     for name in ("state", "policy", "protocol"):
         if cleaned.get(name):
             found &= Q(**{f"payment__{name}": cleaned[name]})

@@ -10,6 +10,8 @@ import httpx
 
 from paywall.steps import Send, Steps, send
 
+from .addresses import topic
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -209,6 +211,19 @@ class Node:
         if not isinstance(found, dict) or not isinstance(found.get("input"), str):
             raise NodeError("eth_getTransactionByHash: no input")
         return str(found["input"]).lower()
+
+    def balance_of(self, token: str, owner: str) -> Steps[int]:
+        """How much of a token an address has, in its smallest unit."""
+        return (yield from self.number_call(token, "0x70a08231" + topic(owner)[2:]))
+
+    def is_token(self, address: str) -> Steps[bool]:
+        """Whether a contract is there that says how many decimals it has (ERC-20)."""
+        if not (yield from self.has_code(address)):
+            return False
+        try:
+            return (yield from self.number_call(address, "0x313ce567")) <= 255
+        except NodeError:
+            return False
 
     def has_code(self, address: str) -> Steps[bool]:
         """Whether a contract lives at the address."""

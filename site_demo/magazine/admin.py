@@ -1,5 +1,7 @@
 from django.contrib import admin
 
+from paywall.admin import PricedInline
+
 from .models import Article
 
 
@@ -8,3 +10,4 @@ class ArticleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["title", "author", "published_at"]
     search_fields = ["title", "author", "body"]
     prepopulated_fields = {"slug": ["title"]}
+    inlines = [PricedInline]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate, islice
+from typing import Any
 
 from django.db import ProgrammingError, connections, models, transaction
 
@@ -281,10 +282,10 @@ def _write_events(payments: list[Row]) -> None:
     events: list[PaymentEvent] = []
     for row in payments:
         values = dict(zip(names, row, strict=True))
-        told = {"tx_hash": values["tx_hash"]} if values["tx_hash"] else {}
+        told: dict[str, Any] = {"tx_hash": values["tx_hash"]} if values["tx_hash"] else {}
         moves = [(state, values[f"{state}_at"], told) for state in ("settled", "confirmed")]
         if values["state"] in ("failed", "lost"):
-            why = {"error_code": values["error_code"]}
+            why: dict[str, Any] = {"error_code": values["error_code"]}
             moves.append((str(values["state"]), values["closed_at"], why))
         events += [
             PaymentEvent(
@@ -311,7 +312,7 @@ def _write_refunds(payments: list[Row]) -> None:
         refunds.append(
             Refund(
                 payment_id=key,
-                amount=values["amount"],
+                amount=str(values["amount"]),
                 reason="The buyer asked for it.",
                 state=Refund.State.CONFIRMED,
                 is_ours_to_send=True,

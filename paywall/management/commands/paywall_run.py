@@ -6,13 +6,21 @@ import logging
 import signal
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections
 
-from paywall import engine
-from paywall.schedule import CONFIRM_EVERY, REFUND_EVERY, SETTLE_EVERY, SWEEP_EVERY
+from paywall import alerts, engine, rollups
+from paywall.schedule import (
+    CONFIRM_EVERY,
+    REFUND_EVERY,
+    ROLL_UP_EVERY,
+    SETTLE_EVERY,
+    SWEEP_EVERY,
+    TELL_EVERY,
+)
 
 log = logging.getLogger("paywall.run")
 
@@ -21,6 +29,8 @@ ROUNDS = [
     ("sweep", engine.sweep, SWEEP_EVERY),
     ("confirm", engine.confirm_payments, CONFIRM_EVERY),
     ("refund", engine.see_to_refunds, REFUND_EVERY),
+    ("roll up", lambda: Counter(days=rollups.roll_up()), ROLL_UP_EVERY),
+    ("tell", alerts.tell, TELL_EVERY),
 ]
 
 
@@ -54,6 +64,6 @@ class Command(BaseCommand):
 
     def _round(self, name: str, work: Any, verbosity: int) -> None:
         counts = work()
-        if counts or verbosity > 1:
+        if any(counts.values()) or verbosity > 1:
             told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
             self.stdout.write(f"{name}: {told or 'nothing to do'}")

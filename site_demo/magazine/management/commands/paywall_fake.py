@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
-from paywall import database, rollups
+from paywall import database, owner_time, rollups
 from paywall.evm.tokens import TOKENS
 from paywall.management.progress import bar
 from paywall.models import Account, Price, Resource
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError("At least one payment and one resource.")
         tills = self._tills()
         wares = self._wares(options["resources"], options["seed"])
-        until = options["until"] or rollups.today()
+        until = options["until"] or owner_time.today()
         year = Year(options["payments"], until, wares, tills, options["seed"])
         try:
             with transaction.atomic(using=database.alias()):

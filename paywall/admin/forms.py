@@ -1,0 +1,105 @@
+"""What is typed at the desk about prices."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from paywall import conf
+from paywall.models import Price, Resource
+from paywall.models.validators import validate_currency
+
+
+class WhenForm(forms.Form):
+    """From when on it holds."""
+
+    valid_from = forms.DateTimeField(
+        label=_("From"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text=_("Empty: from now on."),
+    )
+
+
+class PriceForm(WhenForm):
+    """A price in place of another."""
+
+    amount = forms.DecimalField(
+        label=_("Amount"), max_digits=20, decimal_places=8, min_value=Decimal("0.00000001")
+    )
+    currency = forms.CharField(
+        label=_("Currency"), max_length=3, validators=[validate_currency], strip=True
+    )
+    field_order = ["amount", "currency", "valid_from"]
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("amount") and cleaned.get("currency"):
+            try:
+                Price(amount=cleaned["amount"], currency=cleaned["currency"]).clean()
+            except ValidationError as error:
+                self.add_error(None, ValidationError(error.messages))
+        return cleaned
+
+
+class RaiseForm(WhenForm):
+    """By how much prices rise."""
+
+    percent = forms.DecimalField(
+        label=_("Percent"),
+        max_digits=8,
+        decimal_places=4,
+        min_value=Decimal(-99),
+        help_text=_("10 raises by a tenth, -10 lowers by one."),
+    )
+    places = forms.IntegerField(
+        label=_("Decimals"), initial=2, min_value=0, max_value=8, help_text=_("To round to.")
+    )
+    field_order = ["percent", "places", "valid_from"]
+
+
+class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """How one object is sold: its resource, with the price beside it."""
+
+    amount = forms.DecimalField(
+        label=_("Price"),
+        max_digits=20,
+        decimal_places=8,
+        min_value=Decimal("0.00000001"),
+        help_text=_("Another amount supersedes the price from now on."),
+    )
+    currency = forms.CharField(
+        label=_("Currency"), max_length=3, validators=[validate_currency], strip=True
+    )
+
+    class Meta:
+        model = Resource
+        fields = ["description", "policy", "access", "pass_seconds", "active"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.price = self.instance.current_price() if self.instance.pk else None
+        self.initial["currency"] = self.price.currency if self.price else conf.get().currency
+        if self.price is not None:
+            self.initial["amount"] = self.price.amount.normalize()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("amount") and cleaned.get("currency"):
+            try:
+                Price(amount=cleaned["amount"], currency=cleaned["currency"]).clean()
+            except ValidationError as error:
+                self.add_error("amount", ValidationError(error.messages))
+        return cleaned
+
+    @property
+    def is_another_price(self) -> bool:
+        new = self.cleaned_data.get("amount"), self.cleaned_data.get("currency")
+        return self.price is None or new != (self.price.amount, self.price.currency)

@@ -1,0 +1,98 @@
+"""What an object of any model costs, on its own page in the admin."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.admin import GenericStackedInline
+from django.contrib.contenttypes.forms import BaseGenericInlineFormSet
+from django.db.models import Sum
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from paywall import owner_time, pricing
+from paywall.models import Resource, ResourceDay
+from paywall.models.exposure import UNITS
+from paywall.vocabulary import money
+
+from .forms import PricedForm
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+
+
+class PricedFormSet(BaseGenericInlineFormSet):  # type: ignore[type-arg]
+    """One resource; its price is superseded when another one is typed."""
+
+    user: Any = None
+
+    def save_new(self, form: Any, commit: bool = True) -> Resource:
+        owner = self.instance
+        form.instance.title = str(owner)[:200]
+        form.instance.mime_type = "text/html"
+        form.instance.slug = f"{owner._meta.model_name}-{owner.pk}"
+        return self._with_price(form, super().save_new(form, commit=True))
+
+    def save_existing(self, form: Any, obj: Any, commit: bool = True) -> Resource:
+        return self._with_price(form, super().save_existing(form, obj, commit=True))
+
+    def _with_price(self, form: Any, resource: Resource) -> Resource:
+        if form.is_another_price:
+            data = form.cleaned_data
+            pricing.set_price(resource, data["amount"], data["currency"], by=self.user)
+        return resource
+
+
+class PricedInline(GenericStackedInline):
+    """Beside the fields of an object whose model has `PricedMixin`:
+
+    class ArticleAdmin(admin.ModelAdmin):
+        inlines = [PricedInline]
+    """
+
+    model = Resource
+    form = PricedForm
+    formset: Any = PricedFormSet
+    extra = 0
+    max_num = 1
+    can_delete = False
+    verbose_name = _("price")
+    verbose_name_plural = _("How it is sold")
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("amount", "currency"),
+                    ("policy", "access", "pass_seconds"),
+                    "description",
+                    "active",
+                    "sales",
+                ]
+            },
+        )
+    ]
+    readonly_fields = ["sales"]
+
+    def get_formset(self, request: Any, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.user = request.user  # type: ignore[attr-defined]
+        return formset
+
+    @admin.display(description=_("sales, 30 days"))
+    def sales(self, resource: Resource) -> str | SafeString:
+        if resource.pk is None:
+            return "–"
+        since = owner_time.today() - timedelta(days=29)
+        days = ResourceDay.objects.filter(resource=resource, day__gte=since).order_by()
+        rows = days.values_list("currency").annotate(n=Sum("sales"), units=Sum("revenue_units"))
+        told = [f"{n} · {money(Decimal(units) / UNITS)} {currency}" for currency, n, units in rows]
+        url = reverse("admin:paywall_resource_change", args=[resource.pk])
+        return format_html(
+            '{} <a href="{}">{}</a>', ", ".join(told) or "0", url, gettext("More about it")
+        )

@@ -1,0 +1,50 @@
+"""Who may do what at the desk: groups that `migrate` makes, for the owner to put people into.
+
+Nobody edits payments. A group that exists is left as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import router
+
+_VIEW_BOOKS = ("view_dashboard", "view_payment", "view_paymentevent", "view_receipt", "view_refund")
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "Paywall price editors": (
+        *("view_dashboard", "view_receipt", "view_account", "view_freeuse"),
+        *("add_resource", "change_resource", "view_resource"),
+        *("add_price", "view_price", "add_audience", "change_audience", "view_audience"),
+    ),
+    "Paywall refunders": (
+        *(*_VIEW_BOOKS, "view_resource", "view_accesspass"),
+        *("refund_payment", "note_receipt", "revoke_accesspass"),
+    ),
+    "Paywall auditors": (
+        *(*_VIEW_BOOKS, "view_resource", "view_price", "view_audience", "view_freeuse"),
+        *("view_account", "view_accesspass", "view_exposure", "view_alert", "view_export"),
+        *("view_wallet", "view_transaction", "view_cursor", "view_facilitatorhealth"),
+        "export_receipt",
+    ),
+}
+"""Names of groups, with the codenames of their permissions."""
+
+
+def after_migrate(*, app_config: Any, using: str, **kwargs: Any) -> None:
+    """Called by `migrate`: make the groups that are not there."""
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    if not router.allow_migrate_model(using, Group):
+        return
+    create_permissions(app_config, verbosity=0, using=using)
+    known = Permission.objects.using(using).filter(content_type__app_label="paywall")
+    by_name = {permission.codename: permission for permission in known}
+    for name, codenames in ROLES.items():
+        group, is_new = Group.objects.using(using).get_or_create(name=name)
+        if is_new:
+            group.permissions.set(by_name[codename] for codename in codenames)
