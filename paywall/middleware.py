@@ -8,16 +8,17 @@ middleware answers by itself (static files, say) does not come by here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, markcoroutinefunction, sync_to_async
 from asgiref.sync import iscoroutinefunction as is_async
+from django.db import DatabaseError
 
 from paywall import path_rules, responses
 from paywall.decorators import async_door, csrf_check_of, is_door, sync_door
-from paywall.exceptions import LedgerUnavailable
 from paywall.steps import arun, query, run
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from paywall.offers import Reference
     from paywall.path_rules import Rule
     from paywall.steps import Steps
+
+log = logging.getLogger(__name__)
 
 EXEMPT_APPS = frozenset({"admin", "paywall", "paywall_dashboard", "paywall_fleet"})
 """What the owner and the buyers need is not for sale, whatever a rule like /** says."""
@@ -110,7 +113,8 @@ class _Unknown:
 def _rule_of(request: HttpRequest) -> Steps[Rule | _Unknown | None]:
     try:
         rules = path_rules.peek() or (yield from query(path_rules.load))
-    except LedgerUnavailable:
+    except DatabaseError:
+        log.exception("The path rules cannot be read")
         return _Unknown()
     return rules.find(request.path_info, str(request.method))
 
@@ -119,6 +123,7 @@ def _restore(request: HttpRequest) -> Rule | None:
     rule: Rule | None = getattr(request, "_paywall_rule", None)
     if rule is not None:
         request._dont_enforce_csrf_checks = request._paywall_csrf  # type: ignore[attr-defined]
+        request.csrf_processing_done = False  # type: ignore[attr-defined]
     return rule
 
 

@@ -68,7 +68,7 @@ class Rules:
         method = {"HEAD": "GET"}.get(method, method)
         seen: set[int] = set()
         for spelling in _spellings(path):
-            for rule in _walk(self._root, _segments(spelling), 0):
+            for rule in _walk(self._root, _segments(spelling), 0, set()):
                 if rule.resource_id not in seen and (rule.takes(method) or method == "OPTIONS"):
                     seen.add(rule.resource_id)
                     yield rule
@@ -100,28 +100,29 @@ def _grow(branch: _Branch, segment: str) -> _Branch:
     return new
 
 
-def _walk(branch: _Branch, segments: list[str], at: int) -> Iterator[Rule]:
+def _walk(
+    branch: _Branch, segments: list[str], at: int, seen: set[tuple[int, int]]
+) -> Iterator[Rule]:
+    """The rules below a branch for the segments from `at` on, the most specific first. No pair
+    of the two is looked at twice: a long path costs what it is long, not its square."""
+    if (id(branch), at) in seen:
+        return
+    seen.add((id(branch), at))
     if at == len(segments):
         yield from branch.rules
-        if branch.any_number is not None:
-            yield from branch.any_number.rules
-        return
-    segment = segments[at]
-    literal = branch.literals.get(segment)
-    if literal is not None:
-        yield from _walk(literal, segments, at + 1)
-    for _, pattern, following in branch.patterns:
-        if pattern.fullmatch(segment):
-            yield from _walk(following, segments, at + 1)
-    if branch.any_one is not None:
-        yield from _walk(branch.any_one, segments, at + 1)
+    else:
+        segment = segments[at]
+        literal = branch.literals.get(segment)
+        if literal is not None:
+            yield from _walk(literal, segments, at + 1, seen)
+        for _, pattern, following in branch.patterns:
+            if pattern.fullmatch(segment):
+                yield from _walk(following, segments, at + 1, seen)
+        if branch.any_one is not None:
+            yield from _walk(branch.any_one, segments, at + 1, seen)
     if branch.any_number is not None:
-        if not (branch.any_number.literals or branch.any_number.patterns):
-            # Nothing comes after it: it takes all that is left.
-            yield from branch.any_number.rules
-            return
         for end in range(at, len(segments) + 1):
-            yield from _walk(branch.any_number, segments, end)
+            yield from _walk(branch.any_number, segments, end, seen)
 
 
 def _segments(path: str) -> list[str]:
@@ -165,11 +166,15 @@ def load() -> Rules:
     """The site's rules from the database, kept for a while: also those of inactive resources,
     which nobody gets past."""
     started = time.monotonic()
-    rows = Resource.objects.using(database.alias()).exclude(path="").order_by("pk")
-    rules = Rules(read(*row) for row in rows.values_list("pk", "path", "methods"))
+    rules = Rules(read(*row) for row in _rows())
     with _lock:
         _Known.rules, _Known.stale_at = rules, started + conf.get().cache_seconds
     return rules
+
+
+def _rows() -> list[tuple[int, str, str]]:
+    rows = Resource.objects.using(database.alias()).exclude(path="").order_by("pk")
+    return list(rows.values_list("pk", "path", "methods"))
 
 
 def read(resource_id: int, path: str, methods: str) -> Rule:

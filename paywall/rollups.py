@@ -272,10 +272,10 @@ def _add_up(day: date) -> None:
         sold.values("payer")
         .distinct()
         .annotate(before=Subquery(before, output_field=DateTimeField()))
-        .values_list("before", flat=True)
+        .values_list("payer", "before")
     )
     counted = Counter(
-        owner_time.day_of(at) if at else NEVER for at in buyers.iterator(chunk_size=10_000)
+        owner_time.day_of(at) if at else NEVER for _, at in buyers.iterator(chunk_size=10_000)
     )
     _replace(
         BuyerDay,

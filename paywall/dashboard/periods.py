@@ -62,11 +62,11 @@ def read(query: Mapping[str, str]) -> Period:
             last = date.fromisoformat(query.get("to", ""))
         except ValueError:
             return read({})
-        first, last = min(first, last), max(first, last)
-        # Far-off days are nobody's: a date that cannot be reckoned with is brought into reach.
-        last = min(last, today + timedelta(days=366))
-        first = max(min(first, last), last - timedelta(days=LONGEST), date(2000, 1, 1))
-        return Period("range", first, max(first, last))
+        # Days that nobody sold anything on are brought into reach.
+        earliest, latest = date(2000, 1, 1), today + timedelta(days=366)
+        first, last = sorted(min(max(day, earliest), latest) for day in (first, last))
+        first = max(first, last - timedelta(days=LONGEST))
+        return Period("range", first, last)
     if key not in PRESETS:
         key = DEFAULT
     number = PRESETS[key][0]

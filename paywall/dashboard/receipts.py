@@ -200,7 +200,8 @@ def _show(request: HttpRequest, found: Receipt, bound: dict[str, Form]) -> HttpR
         "public_path": receipts.path(payment),
         "admin_payment": admin_url("paywall_payment_change", payment.pk),
         "admin_resource": admin_url("paywall_resource_change", payment.resource_id),
-        "can_refund": allowed["refund"] and payment.state == "confirmed" and left > 0,
+        "can_refund": allowed["refund"]
+        and ((payment.state == "confirmed" and left > 0) or "refund" in bound),
         "can_revoke": allowed["revoke"]
         and access_pass is not None
         and access_pass.revoked_at is None,

@@ -141,3 +141,18 @@ def absent(request: HttpRequest) -> HttpResponse:
 @payment_required("declared", price="0.03", title="Declared in code", policy="before")
 def declared(request: HttpRequest) -> HttpResponse:
     return HttpResponse("declared")
+
+
+def free(request):
+    """No decorator sells it; a path rule may."""
+    CALLS["free"] += 1
+    return HttpResponse("free for all")
+
+
+async def async_free(request):
+    CALLS["free"] += 1
+    return HttpResponse("free for all")
+
+
+def broken(request):
+    return HttpResponse("it broke", status=500)
