@@ -14,6 +14,16 @@ from paywall.models import Price, Resource
 from paywall.models.validators import validate_currency
 
 
+class CurrencyField(forms.CharField):
+    """Three letters, however they are typed."""
+
+    def __init__(self) -> None:
+        super().__init__(label=_("Currency"), max_length=3, validators=[validate_currency])
+
+    def to_python(self, value: Any) -> str:
+        return super().to_python(value).upper()
+
+
 class WhenForm(forms.Form):
     """From when on it holds."""
 
@@ -31,13 +41,8 @@ class PriceForm(WhenForm):
     amount = forms.DecimalField(
         label=_("Amount"), max_digits=20, decimal_places=8, min_value=Decimal("0.00000001")
     )
-    currency = forms.CharField(
-        label=_("Currency"), max_length=3, validators=[validate_currency], strip=True
-    )
+    currency = CurrencyField()
     field_order = ["amount", "currency", "valid_from"]
-
-    def clean_currency(self) -> str:
-        return str(self.cleaned_data["currency"]).upper()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -75,9 +80,7 @@ class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
         min_value=Decimal("0.00000001"),
         help_text=_("Another amount supersedes the price from now on."),
     )
-    currency = forms.CharField(
-        label=_("Currency"), max_length=3, validators=[validate_currency], strip=True
-    )
+    currency = CurrencyField()
 
     class Meta:
         model = Resource

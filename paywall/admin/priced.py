@@ -61,8 +61,8 @@ class PricedInline(GenericStackedInline):
     extra = 0
     max_num = 1
     can_delete = False
-    verbose_name = _("price")
-    verbose_name_plural = _("How it is sold")
+    verbose_name = _("how it is sold")
+    verbose_name_plural = _("how it is sold")
     fieldsets = [
         (
             None,

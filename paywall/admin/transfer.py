@@ -21,6 +21,7 @@ from paywall.vocabulary import money
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+    from django.http import HttpRequest
 
 
 class PricedResource(resources.ModelResource):  # type: ignore[misc]
@@ -104,3 +105,9 @@ class ModelAdminBase(ImportExportModelAdmin):  # type: ignore[misc]
 
     resource_classes = [PricedResource]
     formats = [CSV]
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return bool(self.has_view_permission(request))

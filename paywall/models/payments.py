@@ -157,7 +157,7 @@ class Payment(models.Model):
             ),
             models.Index(
                 fields=["account", "state"],
-                condition=models.Q(state__in=["claimed", "settling", "settled"]),
+                condition=models.Q(state__in=["claimed", "settling", "settled", "lost"]),
                 name="paywall_payment_open",
             ),
             models.Index(
