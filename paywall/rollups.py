@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -302,3 +303,26 @@ def _refunded(day: date) -> dict[tuple[int, str, str], int]:
     ):
         found[account_id, policy, currency] += int(price * UNITS) * int(part) // int(whole)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What only a person can see to, from the sums by day."""
+
+    lost: int
+    unpaid: int
+    """Failed, although their buyers had what they asked for."""
+    owed: int
+    """Paid, and not collected."""
+
+
+def needs() -> Needs:
+    using = database.alias()
+    failures = FailureDay.objects.using(using)
+    rows = failures.values_list("state").annotate(n=Sum("payments"), had=Sum("delivered"))
+    lost, unpaid = 0, 0
+    for state, number, had in rows.order_by():
+        lost += number if state == "lost" else 0
+        unpaid += had if state == "failed" else 0
+    owed = SalesDay.objects.using(using).aggregate(n=Sum("owed"))["n"] or 0
+    return Needs(lost, unpaid, owed)

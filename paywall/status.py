@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count
 from django.utils import timezone
 
-from paywall import confirmation, database, engine
+from paywall import confirmation, database, engine, rollups
 from paywall.models import (
     Exposure,
     FacilitatorHealth,
@@ -20,6 +20,9 @@ from paywall.models import (
     Wallet,
 )
 from paywall.models.payments import State
+
+if TYPE_CHECKING:
+    from paywall.models.payments import PaymentQuerySet
 
 BEHIND_AFTER = timedelta(seconds=60)
 """How long work may lie undone before the engine counts as behind."""
@@ -86,6 +89,7 @@ def take(*, count_all: bool = True) -> Status:
     first = undone.order_by("due_at").values_list("due_at", flat=True).first()
     unread = confirmation.unread_since()
     since = min((at for at in (first, unread) if at is not None), default=None)
+    owed, attention = _counted(payments) if count_all else _summed_up(payments)
     exposures = Exposure.objects.using(database.alias()).filter(
         scope__startswith="all ", units__gt=0
     )
@@ -93,10 +97,8 @@ def take(*, count_all: bool = True) -> Status:
         payments={str(state): counted.get(state, 0) for state in states},
         waiting=undone.count(),
         longest_wait=max(timezone.now() - since, timedelta()) if since else timedelta(),
-        owed=payments.filter(
-            state__in=[State.SETTLED, State.CONFIRMED], delivered_at__isnull=True
-        ).count(),
-        needing_attention=payments.needing_attention().count(),
+        owed=owed,
+        needing_attention=attention,
         unfinished_transactions=Transaction.objects.using(using)
         .filter(state=Transaction.State.SIGNED)
         .count(),
@@ -107,6 +109,20 @@ def take(*, count_all: bool = True) -> Status:
         facilitators=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
         exposure={row.scope.removeprefix("all "): row.amount for row in exposures},
     )
+
+
+def _counted(payments: PaymentQuerySet) -> tuple[int, int]:
+    """What is owed, and what needs a person, by looking at every payment."""
+    settled = payments.filter(state__in=[State.SETTLED, State.CONFIRMED])
+    owed = settled.filter(delivered_at__isnull=True).count()
+    return owed, payments.needing_attention().count()
+
+
+def _summed_up(payments: PaymentQuerySet) -> tuple[int, int]:
+    """The same from the sums by day: as of the last time they were added up."""
+    needs = rollups.needs()
+    stuck = payments.needing_attention().filter(state=State.SETTLING).count()
+    return needs.owed, needs.lost + needs.unpaid + stuck
 
 
 def is_keeping_up() -> bool:

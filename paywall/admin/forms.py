@@ -21,7 +21,7 @@ class CurrencyField(forms.CharField):
         super().__init__(label=_("Currency"), max_length=3, validators=[validate_currency])
 
     def to_python(self, value: Any) -> str:
-        return super().to_python(value).upper()
+        return (super().to_python(value) or "").upper()
 
 
 class WhenForm(forms.Form):

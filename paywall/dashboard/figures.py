@@ -308,29 +308,6 @@ def _money(units: int) -> Decimal:
     return Decimal(int(units)) / UNITS
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What only a person can see to, from the sums by day."""
-
-    lost: int
-    unpaid: int
-    """Failed, although their buyers had what they asked for."""
-    owed: int
-    """Paid, and not collected."""
-
-
-def needs() -> Needs:
-    using = database.alias()
-    failures = FailureDay.objects.using(using)
-    rows = failures.values_list("state").annotate(n=Sum("payments"), had=Sum("delivered"))
-    lost, unpaid = 0, 0
-    for state, number, had in rows.order_by():
-        lost += number if state == "lost" else 0
-        unpaid += had if state == "failed" else 0
-    owed = SalesDay.objects.using(using).aggregate(n=Sum("owed"))["n"] or 0
-    return Needs(lost, unpaid, owed)
-
-
 def newest_change() -> str:
     """Changes when the sums did: so that nothing is drawn anew for nothing."""
     at = RollUp.objects.using(database.alias()).aggregate(at=Max("rolled_up_at"))["at"]

@@ -169,6 +169,8 @@ def _rest(sheets: int) -> dict[str, str]:
             '<fill><patternFill patternType="gray125"/></fill></fills><borders><border/></borders>'
             "<cellStyleXfs><xf/></cellStyleXfs>"
             '<cellXfs><xf/><xf fontId="1" applyFont="1"/>'
-            '<xf numFmtId="164" applyNumberFormat="1"/></cellXfs></styleSheet>'
+            '<xf numFmtId="164" applyNumberFormat="1"/></cellXfs>'
+            '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles>'
+            "</styleSheet>"
         ),
     }

@@ -155,7 +155,8 @@ class Account(models.Model):
 
     def clean_fields(self, exclude: Any = None) -> None:
         super().clean_fields(exclude=exclude)
-        self._canonicalise()
+        if not {"asset", "pay_to"} & set(exclude or ()):
+            self._canonicalise()
 
     def clean(self) -> None:
         if self.asset and self.pay_to and self.asset.lower() == self.pay_to.lower():
