@@ -61,7 +61,7 @@ $(LEGACY)/.installed: Makefile | venv
 chain: $(CHAIN)/node_modules/.installed
 clients: chain $(CLIENTS)/node_modules/.installed $(LEGACY)/.installed
 
-# PostgreSQL and Redis for the tests, by apt where they are missing and we may.
+# PostgreSQL, Redis and Chromium for the tests, by apt where they are missing and we may.
 services:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| { test "$$(id -u)" = 0 && $(STEP) "Installing PostgreSQL" sh -c \
@@ -71,6 +71,11 @@ services:
 		|| { test "$$(id -u)" = 0 && $(STEP) "Installing Redis" sh -c \
 			'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y redis-server'; } \
 		|| { echo "Redis is needed: apt-get install redis-server"; exit 1; }
+
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+		|| { test "$$(id -u)" = 0 && $(STEP) "Installing Chromium" sh -c \
+			'apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core'; } \
+		|| { echo "Chromium is needed: apt-get install chromium"; exit 1; }
 
 # --------------------------------------------------------------------------------- Work
 

@@ -316,9 +316,10 @@ class Needs:
     """Paid, and not collected."""
 
 
-def needs() -> Needs:
+def needs(since: date = NEVER) -> Needs:
+    """Of payments made since that day; what is owed, of all."""
     using = database.alias()
-    failures = FailureDay.objects.using(using)
+    failures = FailureDay.objects.using(using).filter(day__gte=since)
     rows = failures.values_list("state").annotate(n=Sum("payments"), had=Sum("delivered"))
     lost, unpaid = 0, 0
     for state, number, had in rows.order_by():

@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "csp",
     "import_export",
     "paywall",
     "site_demo.magazine",
@@ -48,7 +49,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -132,6 +135,8 @@ PAYWALL = {
     "FACILITATOR_TOKEN": env.str("PAYWALL_FACILITATOR_TOKEN", default=""),
     "GAS_KEY": _gas_key,
     "FACILITATOR_CLIENTS": env.dict("PAYWALL_FACILITATOR_CLIENTS", default={}),
+    "TIME_ZONE": env.str("PAYWALL_TIME_ZONE", default=""),
+    "ALERT_EMAILS": env.list("PAYWALL_ALERT_EMAILS", default=[]),
     "METRICS_TOKEN": env.str("PAYWALL_METRICS_TOKEN", default=""),
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
@@ -147,6 +152,28 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
+
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("es", "Español"),
+    ("zh-hans", "简体中文"),
+    ("ja", "日本語"),
+]
+LOGIN_URL = "admin:login"
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="django.core.mail.backends.console.EmailBackend")
+
+# Nothing from elsewhere, and nothing inline: the paywall's pages and Django's admin need no more.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'self'"],
+    }
+}
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"

@@ -158,9 +158,7 @@ def test_buyers_are_spoken_to_in_their_language(receipt, language):
     with override_settings(
         MIDDLEWARE=["django.middleware.locale.LocaleMiddleware"], LANGUAGE_CODE="en"
     ):
-        page = (
-            Client().get(url(receipt), headers={**HTML, "accept-language": code}).content.decode()
-        )
+        page = Client().get(url(receipt), headers=asked).content.decode()
     assert LANGUAGES[language] in page
     assert f'lang="{code}"' in page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.apps import apps
@@ -19,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -113,7 +115,7 @@ class SoldByFilter(admin.SimpleListFilter):
 
 
 class ResourceList(ChangeList):
-    """The list, with what its rows earned of late: two queries more, whatever it shows."""
+    """The list, with what its rows cost and earned of late: two queries, whatever it shows."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -125,7 +127,12 @@ class ResourceList(ChangeList):
             units=Sum("revenue_units")
         ):
             earned.setdefault(pk, []).append(f"{money(Decimal(units) / UNITS)} {currency}")
+        prices: dict[int, list[str]] = {}
+        known = Price.objects.filter(resource__in=rows, audience=None).in_force(timezone.now())
+        for price in known.order_by("-valid_from", "-pk"):
+            prices.setdefault(price.resource_id, []).append(str(price))
         for row in rows:
+            row.prices_shown = ", ".join(prices.get(row.pk, []))
             row.earned = ", ".join(sorted(earned.get(row.pk, [])))
         self.result_list = rows
 
@@ -133,7 +140,7 @@ class ResourceList(ChangeList):
 @admin.register(Resource)
 class ResourceAdmin(ModelAdminBase):
     list_display = [
-        *("title", "price", "policy", "access", "sales", "revenue", "last_sale"),
+        *("title", "price", "settlement", "opens", "sales", "revenue", "last_sale"),
         *("sold_by", "active"),
     ]
     list_filter = ["active", "policy", "access", SoldByFilter]
@@ -181,7 +188,6 @@ class ResourceAdmin(ModelAdminBase):
             .select_related("content_type")
             .annotate(
                 price_amount=Subquery(newest.values("amount")[:1]),
-                price_currency=Subquery(newest.values("currency")[:1]),
                 late_sales=Subquery(late.values("n")[:1]),
                 last_sale_at=Subquery(days.annotate(at=Max("last_sale_at")).values("at")[:1]),
             )
@@ -191,12 +197,7 @@ class ResourceAdmin(ModelAdminBase):
 
     @admin.display(description=_("price"), ordering="price_amount")
     def price(self, resource: Any) -> str | SafeString:
-        known = resource.price_amount is not None
-        label = (
-            f"{money(resource.price_amount)} {resource.price_currency}"
-            if known
-            else gettext("not for sale")
-        )
+        label = getattr(resource, "prices_shown", "") or gettext("not for sale")
         url = reverse("admin:paywall_resource_price", args=[resource.pk])
         return format_html(
             '<a class="paywall-price" href="{}" data-dialog title="{}">{}</a>',
@@ -204,6 +205,14 @@ class ResourceAdmin(ModelAdminBase):
             gettext("Change the price"),
             label,
         )
+
+    @admin.display(description=_("settlement"), ordering="policy")
+    def settlement(self, resource: Resource) -> str:
+        return str(resource.get_policy_display()).partition(":")[0]
+
+    @admin.display(description=_("access"), ordering="access")
+    def opens(self, resource: Resource) -> str:
+        return str(resource.get_access_display())
 
     @admin.display(description=_("sales, 30 days"), ordering="late_sales")
     def sales(self, resource: Any) -> int:
@@ -256,7 +265,7 @@ class ResourceAdmin(ModelAdminBase):
         if not self.has_change_permission(request, resource):
             raise PermissionDenied
         current = resource.current_price()
-        back = reverse("admin:paywall_resource_changelist")
+        back = _back(request)
         if request.method == "POST":
             form = PriceForm(request.POST)
             if form.is_valid():
@@ -290,6 +299,7 @@ class ResourceAdmin(ModelAdminBase):
                 resource=resource, audience=None, valid_from__gt=timezone.now()
             ),
             "action": request.path,
+            "back": back,
             "media": self.media + form.media,
             "frame": "paywall/admin/bare.html" if is_fragment else "admin/base_site.html",
         }
@@ -395,6 +405,14 @@ class ResourceAdmin(ModelAdminBase):
         if not self.has_view_permission(request):
             raise PermissionDenied
         return tester.person_page(request)
+
+
+def _back(request: HttpRequest) -> str:
+    """The list as it was, with its filters and its page."""
+    fallback = reverse("admin:paywall_resource_changelist")
+    before = request.POST.get("back") or request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(before, {request.get_host()}, request.is_secure())
+    return before if ours and urlsplit(before).path == fallback else fallback
 
 
 @admin.register(Audience)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from django.db.models import Count, Max, Sum
@@ -87,9 +87,10 @@ class Totals:
 
     @property
     def average(self) -> Decimal:
+        """To four digits that say something."""
         if not self.sales:
             return Decimal(0)
-        return (self.revenue / self.sales).quantize(Decimal("1e-8")).normalize()
+        return Context(prec=4).divide(self.revenue, Decimal(self.sales)).normalize()
 
     @property
     def unconfirmed_share(self) -> Decimal:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from paywall import conf, database, declarations, rollups, status
+from paywall import conf, database, declarations, owner_time, rollups, status
 from paywall.models import (
     Account,
     Exposure,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 
 MOST_OPEN = 5_000
+
+LATELY = timedelta(days=30)
+"""For so long a loss is news at the top of the page."""
 
 
 @require_safe
@@ -59,7 +62,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "presets": [(key, title) for key, (_days, title) in periods.PRESETS.items()],
         "charts": _charts(found),
         "engine": look_at_engine(),
-        "needs": rollups.needs(),
+        "needs": rollups.needs(owner_time.today() - LATELY),
         "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
         "receipts_url": f"{url(request, 'receipts')}?{receipts}",
         "all_receipts_url": url(request, "receipts"),

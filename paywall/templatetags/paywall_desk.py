@@ -76,10 +76,11 @@ def is_testnet(name: str) -> bool:
 
 @register.simple_tag
 def change(figure: Any) -> SafeString:
-    """By how much a figure grew since the period before, in words for a screen reader too."""
+    """By how much a figure grew since the period before, in words for a screen reader too.
+    Nothing where there was nothing before."""
     percent = figure.percent
     if percent is None:
-        return format_html('<small class="desk-change">{}</small>', gettext("none before"))
+        return format_html("")
     text = gettext("%(percent)s %% on the period before") % {
         "percent": f"{'+' if percent > 0 else ''}{number_format(percent)}"
     }

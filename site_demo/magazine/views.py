@@ -20,6 +20,12 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "magazine/index.html", {"articles": listed})
 
 
+@require_safe
+def archive(request: HttpRequest, year: int, month: int) -> HttpResponse:
+    """Knows nothing of money: a path rule in the admin sells all below /archive/."""
+    return render(request, "magazine/archive.html", {"year": year, "month": month})
+
+
 def sold_article(request: HttpRequest, slug: str) -> Article:
     return get_object_or_404(Article, slug=slug)
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from paywall import declarations
 from paywall.evm import networks
 from paywall.evm.tokens import find_token
-from paywall.models import Account, Price, Resource
+from paywall.models import Account, Audience, Price, Resource
 from site_demo.magazine.articles import ARTICLES
 from site_demo.magazine.models import Article
 
@@ -32,6 +32,7 @@ class Command(BaseCommand):
         declarations.sync()
         for text in ARTICLES:
             self._article(text)
+        self._path_rule()
         for resource in Resource.objects.all():
             self._in_currency_of(account, resource)
         self.stdout.write(f"Articles: {Article.objects.count()}")
@@ -92,6 +93,31 @@ class Command(BaseCommand):
         if article.paywall_resource is None:
             slug = f"article-{article.slug}"
             article.sell(Decimal(text["price"]), slug=slug, description=article.teaser)
+
+    def _path_rule(self) -> None:
+        """The archive is sold by its path; its view knows nothing of it. Three a day are free."""
+        archive, is_new = Resource.objects.get_or_create(
+            slug="archive",
+            defaults={
+                "title": "The archive",
+                "description": "Every number since the first, page by page.",
+                "mime_type": "text/html",
+                "path": "/archive/**",
+            },
+        )
+        if is_new:
+            Price.objects.create(resource=archive, amount=Decimal("0.02"), currency="USD")
+            visitors, _ = Audience.objects.get_or_create(
+                name="Every visitor", defaults={"kind": Audience.Kind.EVERYONE}
+            )
+            Price.objects.create(
+                resource=archive,
+                audience=visitors,
+                amount=0,
+                free_uses=3,
+                free_per=Price.FreePer.ADDRESS,
+                free_every=Price.FreeEvery.DAY,
+            )
 
     def _superuser(self) -> None:
         User = get_user_model()  # noqa: N806
