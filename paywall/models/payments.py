@@ -96,7 +96,10 @@ class Payment(models.Model):
         _("state"), max_length=10, choices=State.choices, default=State.CLAIMED
     )
     policy = models.CharField(
-        _("settlement"), max_length=12, help_text=_("The resource's policy when it was sold.")
+        _("settlement"),
+        max_length=12,
+        choices=Resource.Policy.choices,
+        help_text=_("The resource's policy when it was sold."),
     )
     on_credit = models.BooleanField(
         _("on credit"), default=False, help_text=_("Delivered before it was settled.")

@@ -1,0 +1,158 @@
+"""The desk on PostgreSQL: what it asks for is found by indexes, and sums are the raw sums."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.services import postgresql
+
+PAYMENTS = "60000"
+
+
+@pytest.fixture(scope="module")
+def database():
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def year(database, tmp_path_factory, chain, facilitator_url) -> Any:
+    """A site with a year of trade on PostgreSQL."""
+    import os
+
+    from .conftest import Site
+
+    site = Site(
+        tmp_path_factory.mktemp("volume"),
+        {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "site_demo.settings",
+            "SECRET_KEY": "for a test",
+            "DEBUG": "True",
+            "DATABASE_URL": database,
+            "PAYWALL_FACILITATOR_URL": facilitator_url,
+            "PAYWALL_RPC_URL": chain.url,
+        },
+    )
+    site.manage("migrate", "-v", "0")
+    site.manage("seed_demo")
+    site.manage("paywall_fake", "--payments", PAYMENTS)
+    return site
+
+
+PLANS = """
+import json
+from django.db.models import Q
+from paywall.dashboard import search
+from paywall.dashboard.search import FilterForm, find, _read_key
+from paywall.models import Receipt
+
+first = Receipt.objects.order_by("-issued_at", "-pk")
+middle = first[30_000]
+key = f"{middle.issued_at.isoformat()}_{middle.pk}"
+asked = {}
+
+def rows(name, query, before=""):
+    form = FilterForm(query)
+    assert form.is_valid(), form.errors
+    found = find(form.cleaned_data).select_related("payment__account", "payment__user")
+    if before:
+        at, pk = _read_key(before)
+        found = found.filter(Q(issued_at__lt=at) | Q(issued_at=at, pk__lt=pk))
+        found = found.filter(issued_at__lte=at)
+    asked[name] = found[: search.PAGE + 1].explain()
+
+payment = middle.payment
+rows("first page", {})
+rows("a page far down", {}, key)
+rows("by number", {"q": str(middle.number or 1)})
+rows("by transaction", {"q": payment.tx_hash})
+rows("by wallet", {"q": payment.payer})
+rows("by public id", {"q": middle.public_id})
+rows("of a week", {"since": "2026-02-01", "until": "2026-02-07"})
+rows("lost", {"state": "lost"})
+print(json.dumps(asked))
+"""
+
+
+def test_receipts_are_found_by_indexes(year):
+    """No plan reads a whole table of payments or receipts."""
+    plans = json.loads(year.shell(PLANS).splitlines()[-1])
+    assert len(plans) == 8
+    for name, plan in plans.items():
+        for table in ("paywall_payment", "paywall_receipt"):
+            assert f"Seq Scan on {table} " not in plan + " ", (name, plan)
+    assert "paywall_receipt_newest" in plans["first page"]
+    assert "paywall_receipt_newest" in plans["a page far down"]
+    assert "paywall_receipt_newest" in plans["of a week"]
+    assert "paywall_payment_tx" in plans["by transaction"]
+    assert "paywall_payment_payer" in plans["by wallet"]
+    assert "paywall_payment_open" in plans["lost"]
+
+
+SUMS = """
+import json
+from django.db import connection
+from paywall import owner_time, rollups
+from paywall.dashboard import figures, periods
+from paywall.models import Payment, RollUp
+from paywall.models.exposure import UNITS
+
+def raw(period, currency):
+    start, end = owner_time.bounds(period.first, period.last)
+    with connection.cursor() as cursor:
+        cursor.execute('''
+            select count(*) filter (where currency = %s),
+                   coalesce(sum(price) filter (where currency = %s), 0),
+                   count(distinct payer)
+            from paywall_payment
+            where created_at >= %s and created_at < %s
+              and (state in ('settled', 'confirmed')
+                   or (state in ('claimed', 'settling') and delivered_at is not null))
+            ''', [currency, currency, start, end])
+        return [str(value.normalize() if hasattr(value, "normalize") else value)
+                for value in cursor.fetchone()]
+
+told = []
+for query in ({"period": "today"}, {"period": "7"}, {"period": "30"}, {"period": "365"}):
+    period = periods.read(query)
+    for currency in ("USD", "EUR"):
+        found = figures.of(period, currency)
+        kept = [str(int(found.sales.now)), str(found.revenue.now.normalize()),
+                str(int(found.buyers.now))]
+        told.append([query, currency, kept, raw(period, currency)])
+print(json.dumps(told))
+"""
+
+
+def test_sums_are_the_raw_sums_as_the_database_adds_them(year):
+    for query, currency, kept, raw in json.loads(year.shell(SUMS).splitlines()[-1]):
+        same = [Decimal(value) for value in kept] == [Decimal(value) for value in raw]
+        assert same, (query, currency, kept, raw)
+
+
+def test_the_same_arguments_make_the_same_year(year, database):
+    digest = (
+        "import hashlib; from paywall.models import Payment;"
+        "rows = Payment.objects.order_by('identity').values_list('identity', 'price', 'state',"
+        " 'created_at');"
+        "print(hashlib.sha256(repr(list(rows)).encode()).hexdigest())"
+    )
+    import os
+
+    from .conftest import Site
+
+    digests = []
+    for name in ("one", "two"):
+        folder = year.folder / name
+        folder.mkdir()
+        env = {**os.environ, **year.env, "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"}
+        site = Site(folder, env)
+        site.manage("migrate", "-v", "0")
+        site.manage("paywall_fake", "--payments", "500", "--until", "2026-06-30")
+        digests.append(site.shell(digest).splitlines()[-1])
+    assert digests[0] == digests[1]
