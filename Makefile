@@ -108,6 +108,8 @@ bench: chain services
 	@$(BIN)/python -m benchmarks.settlement
 	@$(BIN)/python -m benchmarks.confirm
 	@$(BIN)/python -m benchmarks.paid
+	@$(BIN)/python -m benchmarks.rules
+	@$(BIN)/python -m benchmarks.desk
 
 soak: chain services
 	@$(BIN)/python -m tests.soak

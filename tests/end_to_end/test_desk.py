@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +71,7 @@ def test_every_page_opens_for_everybody_and_needs_nothing_from_elsewhere(chrome,
     for look, options in LOOKS.items():
         desk = Desk(chrome, busy.url, **options).sign_in()
         asked: list[str] = []
-        desk.page.on("request", lambda request, asked=asked: asked.append(request.url))
+        desk.page.on("request", functools.partial(_note, asked))
         first = busy.shell(
             "from paywall.models import Receipt, Resource;"
             "print(Receipt.objects.latest('pk').pk, Resource.objects.get(slug='archive').pk)"
@@ -84,7 +85,12 @@ def test_every_page_opens_for_everybody_and_needs_nothing_from_elsewhere(chrome,
             page = desk.open(path, f"{name}-{look}")
             assert page.title(), path
             # Django's own pages have findings of their own: those of ours are what counts.
-            found += [f"{look} {name}: {what}" for what in desk.violations() if _is_ours(what)]
+            in_admin = path.startswith("/admin/")
+            found += [
+                f"{look} {name}: {what}"
+                for what in desk.violations()
+                if not in_admin or _is_ours(what)
+            ]
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if name.startswith(("dashboard", "receipt", "export", "purchases")):
                 assert wide <= 1, f"{look} {name} is {wide} pixels too wide"
@@ -93,6 +99,10 @@ def test_every_page_opens_for_everybody_and_needs_nothing_from_elsewhere(chrome,
             busy.url.split("/")[2]
         }
     assert found == []
+
+
+def _note(asked: list[str], request: Any) -> None:
+    asked.append(request.url)
 
 
 def _is_ours(what: str) -> bool:
