@@ -270,7 +270,7 @@ def _months() -> list[Row]:
                 _money(refunded),
                 _money(revenue - refunded),
                 _money(unconfirmed),
-                fees.get((month, account.network), Decimal(0)),
+                fees.get((month, account.network), Decimal(0)).normalize(),
             ]
         )
     return table

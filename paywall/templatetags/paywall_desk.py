@@ -75,12 +75,12 @@ def is_testnet(name: str) -> bool:
 
 
 @register.simple_tag
-def change(figure: Any) -> SafeString:
+def change(figure: Any) -> str | SafeString:
     """By how much a figure grew since the period before, in words for a screen reader too.
     Nothing where there was nothing before."""
     percent = figure.percent
     if percent is None:
-        return format_html("")
+        return ""
     text = gettext("%(percent)s %% on the period before") % {
         "percent": f"{'+' if percent > 0 else ''}{number_format(percent)}"
     }

@@ -19,7 +19,16 @@ from django.utils import timezone
 
 from paywall import access, offers, owner_time, rollups
 from paywall.dashboard import exports, periods, search, spreadsheets
-from paywall.models import AccessPass, Export, Payment, PaymentEvent, Receipt, Refund
+from paywall.models import (
+    AccessPass,
+    Export,
+    Payment,
+    PaymentEvent,
+    Receipt,
+    Refund,
+    Transaction,
+    Wallet,
+)
 
 from .conftest import days_ago
 
@@ -292,6 +301,33 @@ def test_receipts_as_xlsx_open_in_a_spreadsheet(owner, sold):
     assert values["Price"] == 0.01
     assert abs(values["Issued"] - receipt.issued_at.replace(tzinfo=None)) < timedelta(seconds=2)
     assert values["Transaction"] == receipt.payment.tx_hash
+
+
+def test_what_the_site_paid_for_gas_is_in_the_books(owner, sold):
+    """Our own transaction carried two payments: each bears half of its fee."""
+    one, two = sold("one"), sold("two")
+    rollups.rebuild()
+    wallet = Wallet.objects.create(network="eip155:84532", address="0x" + "1" * 40)
+    sent = Transaction.objects.create(
+        wallet=wallet,
+        nonce=0,
+        to=wallet.address,
+        data="0x",
+        gas=90_000,
+        max_fee=10**9,
+        tip=1,
+        hash=one.payment.tx_hash,
+        state="mined",
+        gas_used=80_000,
+        gas_price=10**9,
+    )
+    for receipt in (one, two):
+        sent.carries.create(identity=receipt.payment.identity)
+    rows = list(csv.DictReader(io.StringIO(export(owner).decode("utf-8-sig"))))
+    assert [row["Network fee"] for row in rows] == ["0.00004", "0.00004"]
+    months = list(csv.reader(io.StringIO(export(owner, "months").decode("utf-8-sig"))))
+    assert months[1][-1] == "0.00008"
+    assert "0.00008" in owner.get(f"/dashboard/receipts/{one.pk}/").content.decode()
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])

@@ -124,6 +124,27 @@ class Site:
         return self.manage("shell", "-v", "0", "-c", code).strip()
 
 
+def demo_site(
+    folder: Path, chain: LocalChain, facilitator_url: str, server: str = "gunicorn", **env: str
+) -> Site:
+    """The demo site as the environment makes it; not migrated yet."""
+    return Site(
+        folder,
+        {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "site_demo.settings",
+            "SECRET_KEY": "for a test",
+            "DEBUG": "True",
+            "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
+            "PAYWALL_FACILITATOR_URL": facilitator_url,
+            "PAYWALL_PAY_TO": SELLER,
+            "PAYWALL_RPC_URL": chain.url,
+            **env,
+        },
+        server,
+    )
+
+
 SiteFactory = Callable[..., Site]
 
 
@@ -132,21 +153,7 @@ def make_site(tmp_path: Path, chain: LocalChain, facilitator_url: str) -> Iterat
     made = []
 
     def make(server: str = "gunicorn", **env: str) -> Site:
-        site = Site(
-            tmp_path,
-            {
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "site_demo.settings",
-                "SECRET_KEY": "for a test",
-                "DEBUG": "True",
-                "DATABASE_URL": f"sqlite:///{tmp_path / 'site.sqlite3'}",
-                "PAYWALL_FACILITATOR_URL": facilitator_url,
-                "PAYWALL_PAY_TO": SELLER,
-                "PAYWALL_RPC_URL": chain.url,
-                **env,
-            },
-            server,
-        )
+        site = demo_site(tmp_path, chain, facilitator_url, server, **env)
         site.manage("migrate", "-v", "0")
         site.manage("seed_demo")
         made.append(site)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from site_demo.chain.local import LocalChain
 
 from . import browser
 from .browser import Desk
-from .conftest import ROOT, SELLER, Site, official_facilitator
+from .conftest import ROOT, demo_site, official_facilitator
 
 PICTURES = {
     "dashboard": "/admin/paywall/dashboard/?period=365",
@@ -25,17 +24,7 @@ NEWEST = "from paywall.models import Receipt; print(Receipt.objects.latest('issu
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="paywall-pictures-"))
     with LocalChain() as chain, official_facilitator(chain) as facilitator:
-        env = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "site_demo.settings",
-            "SECRET_KEY": "for pictures",
-            "DEBUG": "True",
-            "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
-            "PAYWALL_FACILITATOR_URL": facilitator,
-            "PAYWALL_PAY_TO": SELLER,
-            "PAYWALL_RPC_URL": chain.url,
-        }
-        site = Site(folder, env)
+        site = demo_site(folder, chain, facilitator)
         site.manage("migrate", "-v", "0")
         site.manage("seed_demo")
         site.manage("paywall_fake", "--payments", "60000")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .browser import Desk, browser
+from .conftest import Site, demo_site
 
 PAYMENTS = "4000"
 
@@ -25,11 +26,15 @@ def empty(make_site):
     return make_site().start()
 
 
-@pytest.fixture
-def busy(make_site):
-    site = make_site()
+@pytest.fixture(scope="module")
+def busy(chain, facilitator_url, tmp_path_factory) -> Iterator[Site]:
+    """A site with some trade behind it, for all tests here: none depends on another's doing."""
+    site = demo_site(tmp_path_factory.mktemp("desk"), chain, facilitator_url)
+    site.manage("migrate", "-v", "0")
+    site.manage("seed_demo")
     site.manage("paywall_fake", "--payments", PAYMENTS, "--resources", "120")
-    return site.start()
+    yield site.start()
+    site.kill()
 
 
 def test_a_new_owner_is_greeted(chrome, empty):
@@ -51,6 +56,8 @@ PAGES = {
     "exports": "/dashboard/exports/",
     "resources": "/admin/paywall/resource/",
     "tester": "/admin/paywall/resource/tester/?url=/archive/2019/5/&method=GET",
+    "import": "/admin/paywall/resource/import/",
+    "export": "/admin/paywall/resource/export/",
     "accounts": "/admin/paywall/account/",
     "payments": "/admin/paywall/payment/",
     "admin": "/admin/",
@@ -92,7 +99,7 @@ def test_every_page_opens_for_everybody_and_needs_nothing_from_elsewhere(chrome,
                 if not in_admin or _is_ours(what)
             ]
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            if name.startswith(("dashboard", "receipt", "export", "purchases")):
+            if name.startswith(("dashboard", "receipt", "exports", "purchases")):
                 assert wide <= 1, f"{look} {name} is {wide} pixels too wide"
         assert "\n".join(desk.complaints) == "", look
         assert {url.split("/")[2] for url in asked if url.startswith("http")} == {

@@ -10,6 +10,8 @@ import pytest
 
 from tests.services import postgresql
 
+from .conftest import demo_site
+
 PAYMENTS = "60000"
 
 
@@ -22,22 +24,8 @@ def database():
 @pytest.fixture(scope="module")
 def year(database, tmp_path_factory, chain, facilitator_url) -> Any:
     """A site with a year of trade on PostgreSQL."""
-    import os
-
-    from .conftest import Site
-
-    site = Site(
-        tmp_path_factory.mktemp("volume"),
-        {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "site_demo.settings",
-            "SECRET_KEY": "for a test",
-            "DEBUG": "True",
-            "DATABASE_URL": database,
-            "PAYWALL_FACILITATOR_URL": facilitator_url,
-            "PAYWALL_RPC_URL": chain.url,
-        },
-    )
+    folder = tmp_path_factory.mktemp("volume")
+    site = demo_site(folder, chain, facilitator_url, DATABASE_URL=database)
     site.manage("migrate", "-v", "0")
     site.manage("seed_demo")
     site.manage("paywall_fake", "--payments", PAYMENTS)
@@ -135,23 +123,18 @@ def test_sums_are_the_raw_sums_as_the_database_adds_them(year):
         assert same, (query, currency, kept, raw)
 
 
-def test_the_same_arguments_make_the_same_year(year, database):
+def test_the_same_arguments_make_the_same_year(chain, facilitator_url, tmp_path):
     digest = (
         "import hashlib; from paywall.models import Payment;"
         "rows = Payment.objects.order_by('identity').values_list('identity', 'price', 'state',"
         " 'created_at');"
         "print(hashlib.sha256(repr(list(rows)).encode()).hexdigest())"
     )
-    import os
-
-    from .conftest import Site
-
     digests = []
     for name in ("one", "two"):
-        folder = year.folder / name
+        folder = tmp_path / name
         folder.mkdir()
-        env = {**os.environ, **year.env, "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"}
-        site = Site(folder, env)
+        site = demo_site(folder, chain, facilitator_url)
         site.manage("migrate", "-v", "0")
         site.manage("paywall_fake", "--payments", "500", "--until", "2026-06-30")
         digests.append(site.shell(digest).splitlines()[-1])
