@@ -157,7 +157,7 @@ def _facilitators() -> Iterator[News]:
     rows = FacilitatorHealth.objects.using(database.alias()).filter(failures__gte=DOWN_AFTER)
     for health in rows:
         yield News(
-            # One for each outage: a facilitator that works again forgets its failures.
+            # Once a day, however often it comes and goes.
             f"facilitator:{health.name}:{owner_time.day_of(health.changed_at)}",
             Alert.Kind.FACILITATOR,
             f"The facilitator {health.name} is down",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 from django.apps import apps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.db.models import Model
 
 
@@ -28,3 +30,13 @@ def write(user: Any, subject: Model, message: str) -> None:
 def changed(user: Any, subject: Model, what: str, before: Any, after: Any) -> None:
     """The same for one thing that was one way and is another now."""
     write(user, subject, f"{what}: {before} → {after}")
+
+
+def compared(user: Any, before: Model | None, after: Model, names: Iterable[str]) -> None:
+    """The same for each of these fields that is another now; nothing for what is new."""
+    if before is None:
+        return
+    for name in names:
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            changed(user, after, name, old, new)

@@ -206,10 +206,8 @@ class AccountAdmin(ModelAdminBase):
         if before is None:
             journal.changed(request.user, obj, "pay to", "–", f"{obj.pay_to} ({obj.network})")
             return
-        for name in ("enabled", "order", "confirmations", "finalized", "facilitators"):
-            old, new = getattr(before, name), getattr(obj, name)
-            if old != new:
-                journal.changed(request.user, obj, name, old, new)
+        names = ("enabled", "order", "confirmations", "finalized", "facilitators")
+        journal.compared(request.user, before, obj, names)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("paywall.approve_account")

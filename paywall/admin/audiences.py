@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from paywall import journal
 from paywall.models import Audience, FreeUse
 
 from .base import ReadOnly
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     AudienceAdminBase = admin.ModelAdmin[Audience]
     FreeUseAdminBase = admin.ModelAdmin[FreeUse]
 else:
@@ -24,6 +27,12 @@ class AudienceAdmin(AudienceAdminBase):
     list_filter = ["kind", "active"]
     list_select_related = ["group"]
     search_fields = ["name"]
+
+    def save_model(self, request: HttpRequest, obj: Audience, form: Any, change: bool) -> None:
+        before = Audience.objects.filter(pk=obj.pk).first() if change else None
+        super().save_model(request, obj, form, change)
+        names = ("kind", "group", "coupon", "hook", "active")
+        journal.compared(request.user, before, obj, names)
 
 
 @admin.register(FreeUse)

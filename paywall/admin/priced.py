@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import owner_time, pricing
+from paywall import journal, owner_time, pricing
 from paywall.models import Resource, ResourceDay
 from paywall.models.exposure import UNITS
 from paywall.vocabulary import money
@@ -39,7 +39,12 @@ class PricedFormSet(BaseGenericInlineFormSet):  # type: ignore[type-arg]
         return self._with_price(form, super().save_new(form, commit=True))
 
     def save_existing(self, form: Any, obj: Any, commit: bool = True) -> Resource:
-        return self._with_price(form, super().save_existing(form, obj, commit=True))
+        before = Resource.objects.filter(pk=obj.pk).first()
+        resource = super().save_existing(form, obj, commit=True)
+        journal.compared(
+            self.user, before, resource, ("policy", "access", "pass_seconds", "active")
+        )
+        return self._with_price(form, resource)
 
     def _with_price(self, form: Any, resource: Resource) -> Resource:
         if form.is_another_price:

@@ -38,6 +38,9 @@ else:
 
 DAYS = 30
 
+MONEY_FIELDS = ("policy", "access", "pass_seconds", "active", "path", "methods")
+"""What of a resource changes who pays what: in the log with before and after."""
+
 
 def _in_force(resources: list[Resource]) -> QuerySet[Price]:
     """Their prices, everyone's first, and the newest of those."""
@@ -195,11 +198,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
     def save_model(self, request: HttpRequest, obj: Resource, form: Any, change: bool) -> None:
         before = Resource.objects.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        if before is not None:
-            for name in sorted({"policy", "access", "pass_seconds", "active", "path", "methods"}):
-                old, new = getattr(before, name), getattr(obj, name)
-                if old != new:
-                    journal.changed(request.user, obj, name, old, new)
+        journal.compared(request.user, before, obj, MONEY_FIELDS)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         resource, now = form.instance, timezone.now()

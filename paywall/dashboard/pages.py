@@ -50,7 +50,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
     period = periods.read(request.GET)
     found = figures.of(period, request.GET.get("currency", ""))
     if found.is_empty and not _has_payments():
-        return page(request, "welcome.html", {"steps": _steps(), "title": _("Welcome")})
+        greeting = {"steps": _steps(), "title": _("Welcome")}
+        return page(request, "welcome.html", greeting, fragment=wants_fragment(request))
     query = {"period": period.key, "currency": found.currency}
     if period.key == "range":
         query |= {"from": period.first.isoformat(), "to": period.last.isoformat()}

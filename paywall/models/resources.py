@@ -138,6 +138,11 @@ class Resource(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        """Methods in one spelling, so that a rule cannot stand there twice."""
+        names = {name.strip() for name in self.methods.split(",")} - {""}
+        self.methods = ", ".join(sorted(names))
+
     def current_price(
         self, currency: str | None = None, at: datetime | None = None
     ) -> Price | None:

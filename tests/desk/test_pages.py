@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from paywall import rollups
-from paywall.models import Account, Audience, Price, Resource
+from paywall.models import Account, Audience, Payment, Price, Resource
 
 from .conftest import days_ago
 
@@ -135,6 +135,19 @@ def test_a_new_owner_is_greeted_with_what_to_do_next(owner):
     assert "Say where your money goes" in page
     assert reverse("admin:paywall_account_add") in page
     assert 'class="done"' in page  # the shop's code sells things, and names a facilitator
+
+
+def test_the_greeting_becomes_the_dashboard_by_itself(owner, sold):
+    asked = {"HX-Request": "true"}
+    Payment.objects.all().delete()
+    greeting = owner.get("/dashboard/", headers=asked).content.decode()
+    assert "desk-steps" in greeting
+    assert "<html" not in greeting
+    sold()
+    rollups.roll_up()
+    fragment = owner.get("/dashboard/", headers=asked).content.decode()
+    assert "desk-figures" in fragment
+    assert "<html" not in fragment
 
 
 def test_what_is_done_is_shown_as_done(owner, item):

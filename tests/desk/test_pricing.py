@@ -219,6 +219,20 @@ def test_a_free_quota_is_made_in_the_form(owner, item):
     assert "A price is more than zero; or zero for an audience" in page
 
 
+def test_an_audience_is_logged_with_before_and_after(owner, db):
+    audience = Audience.objects.create(name="Summer", kind="coupon", coupon="OLD")
+    data = {"name": "Summer", "kind": "coupon", "coupon": "NEW", "active": "on"}
+    owner.post(reverse("admin:paywall_audience_change", args=[audience.pk]), data)
+    assert "coupon: OLD → NEW" in log()
+
+
+def test_a_rule_cannot_stand_there_twice_in_two_spellings(owner, item, make_resource):
+    make_resource("rule", path="/x/**", methods="GET, POST")
+    url = reverse("admin:paywall_resource_change", args=[item.pk])
+    page = owner.post(url, form(item, path="/x/**", methods="POST,GET")).content.decode()
+    assert "Another resource has this path rule." in page
+
+
 def test_a_path_that_another_resource_has_is_refused(owner, item, make_resource):
     make_resource("rule", path="/x/**")
     url = reverse("admin:paywall_resource_change", args=[item.pk])
@@ -344,7 +358,10 @@ def test_an_article_is_sold_from_its_own_page(owner, article):
     assert (resource.title, resource.slug) == ("Bread", f"article-{article.pk}")
     assert str(resource.current_price()) == "0.10 USD"
     assert owner.post(url, inline(article, "0.10", resource)).status_code == 302
-    assert owner.post(url, inline(article, "0.25", resource)).status_code == 302
+    data = inline(article, "0.25", resource)
+    data["paywall-resource-content_type-object_id-0-policy"] = "before"
+    assert owner.post(url, data).status_code == 302
+    assert "policy: after → before" in log()
     assert amounts(resource) == ["0.25 USD", "0.1 USD"]
     assert "Price: 0.10 USD → 0.25 USD" in log()
     page = owner.post(url, inline(article, "0.0000001", resource)).content.decode()
