@@ -41,10 +41,17 @@ def after_migrate(*, app_config: Any, using: str, **kwargs: Any) -> None:
 
     if not router.allow_migrate_model(using, Group):
         return
+    groups = Group.objects.using(using)
+    there = set(groups.filter(name__in=ROLES).values_list("name", flat=True))
+    missing = [name for name in ROLES if name not in there]
+    if not missing:
+        return
     create_permissions(app_config, verbosity=0, using=using)
     known = Permission.objects.using(using).filter(content_type__app_label="paywall")
-    by_name = {permission.codename: permission for permission in known}
-    for name, codenames in ROLES.items():
-        group, is_new = Group.objects.using(using).get_or_create(name=name)
-        if is_new:
-            group.permissions.set(by_name[codename] for codename in codenames)
+    keys = dict(known.values_list("codename", "pk"))
+    for group in groups.bulk_create(Group(name=name) for name in missing):
+        granted = Group.permissions.through.objects.using(using)
+        granted.bulk_create(
+            Group.permissions.through(group_id=group.pk, permission_id=keys[codename])
+            for codename in ROLES[group.name]
+        )
