@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.shop.views import CALLS
 pytestmark = pytest.mark.django_db
 
 fuzz = settings(
-    max_examples=200,
+    max_examples=200 if os.environ.get("CI") else 50,  # the inner loop is short
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

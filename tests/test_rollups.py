@@ -118,32 +118,32 @@ def test_sums_are_the_raw_sums_after_every_kind_of_move(make_resource, seed, set
     assert everything() == before
 
 
-def test_a_day_begins_where_the_owner_is(item, settings):
-    settings.PAYWALL = {**settings.PAYWALL, "TIME_ZONE": "Pacific/Auckland"}
+def late_in_the_day() -> datetime:
+    """Three days ago, half an hour before midnight in UTC."""
+    return ago(3).astimezone(UTC).replace(hour=23, minute=30)
+
+
+def failed_at(item, at: datetime) -> None:
     claim(item)
     Payment.objects.update(
-        created_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
-        state="failed",
-        error_code="abandoned",
-        closed_at=timezone.now(),
+        created_at=at, state="failed", error_code="abandoned", closed_at=timezone.now()
     )
+
+
+def test_a_day_begins_where_the_owner_is(item, settings):
+    settings.PAYWALL = {**settings.PAYWALL, "TIME_ZONE": "Pacific/Auckland"}
+    failed_at(item, late_in_the_day())
     rollups.rebuild()
-    assert FailureDay.objects.get().day == date(2026, 3, 2)
+    assert FailureDay.objects.get().day == late_in_the_day().date() + timedelta(days=1)
 
 
 def test_another_time_zone_makes_all_days_anew(item, settings):
-    claim(item)
-    Payment.objects.update(
-        created_at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC),
-        state="failed",
-        error_code="abandoned",
-        closed_at=timezone.now(),
-    )
+    failed_at(item, late_in_the_day())
     rollups.rebuild()
-    assert FailureDay.objects.get().day == date(2026, 3, 1)
+    assert FailureDay.objects.get().day == late_in_the_day().date()
     settings.PAYWALL = {**settings.PAYWALL, "TIME_ZONE": "Europe/Berlin"}
     rollups.roll_up()
-    assert FailureDay.objects.get().day == date(2026, 3, 2)
+    assert FailureDay.objects.get().day == late_in_the_day().date() + timedelta(days=1)
     assert RollUp.objects.get().time_zone == "Europe/Berlin"
 
 
