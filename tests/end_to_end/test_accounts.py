@@ -78,8 +78,7 @@ def test_a_sale_comes_onto_the_dashboard_by_the_engines_rounds(make_site, rich_b
     challenge = requests.get(url, timeout=30)
     paid = requests.get(url, headers=rich_buyer.pays(challenge), timeout=60)
     assert paid.status_code == 200
-    told = site.manage("paywall_run", "--once")
-    assert "roll up:" in told
+    site.manage("paywall_run", "--once")
     shown = site.shell(
         "from paywall.models import SalesDay; d = SalesDay.objects.get(); print(d.sales, d.policy)"
     )
