@@ -40,6 +40,11 @@ def test_the_wheel_has_the_app_and_nothing_else(wheel):
         "paywall/static/paywall/payment_required.css",
         "paywall/migrations/0001_initial.py",
         "paywall/management/commands/paywall_run.py",
+        "paywall/templates/paywall/dashboard/index.html",
+        "paywall/templates/paywall/receipt_mail.txt",
+        "paywall/static/paywall/dashboard.js",
+        "paywall/static/paywall/vendor/chart.umd.min.js",
+        "paywall/locale/zh_Hans/LC_MESSAGES/django.mo",
     ):
         assert needed in names
 
@@ -107,6 +112,11 @@ def test_the_readmes_lines_sell_a_view(wheel, tmp_path, chain, facilitator_url, 
         assert bought.json() == {"sky": "clear"}
         assert requests.get(bought.links["receipt"]["url"]).json()["price"] == "0.01"
         assert "confirm: 1 confirmed" in run("manage.py", "paywall_run", "--once")
+        # The desk needs none of the extras.
+        for page in ("resource/", "resource/tester/", "account/", "dashboard/"):
+            login = requests.get(f"http://127.0.0.1:{port}/admin/paywall/{page}")
+            assert login.status_code == 200
+            assert "/admin/login/" in login.url
     finally:
         server.kill()
         server.wait()
