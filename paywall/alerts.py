@@ -24,7 +24,7 @@ from django.core.mail import send_mail
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from paywall import audiences, conf, database, owner_time, status
+from paywall import conf, database, owner_time, status
 from paywall.evm import networks
 from paywall.models import (
     Alert,
@@ -203,7 +203,6 @@ def _summary() -> Iterator[News]:
     key = f"summary:{day}"
     if Alert.objects.using(database.alias()).filter(key=key).exists():
         return
-    audiences.forget_old()
     yield _summed_up(key, day)
 
 

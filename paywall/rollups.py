@@ -37,7 +37,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, TruncDate
 from django.utils import timezone
 
-from paywall import conf, database, owner_time
+from paywall import audiences, conf, database, owner_time
 from paywall.models import (
     BuyerDay,
     FailureDay,
@@ -78,11 +78,14 @@ def in_units(field: str) -> Any:
 
 def roll_up() -> int:
     """Add up the days whose payments moved since the last time, and some that were never added
-    up. Returns how many days; nothing where another worker is at it."""
+    up. Returns how many days; nothing where another worker is at it. The first round of a day
+    also forgets how many free requests were had on others."""
     deadline = time.monotonic() + ROUND_SECONDS
     state = _take()
     if state is None:
         return 0
+    if owner_time.day_of(state.rolled_up_at) < owner_time.today():
+        audiences.forget_old()
     newest = PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
     days = sorted(_stale_days(state), reverse=True)
     for day in days:

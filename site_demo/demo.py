@@ -1,6 +1,7 @@
 """`make demo`: a local chain, the official facilitator, the magazine, a Celery worker, a buyer.
 
-python -m site_demo.demo [--once] [--port 8402] [--chain-port 8545] [--facilitator-port 4021]
+python -m site_demo.demo [--once] [--payments 50000] [--port 8402] [--chain-port 8545]
+                         [--facilitator-port 4021]
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     say(facilitator)
 
     step("The magazine: migrate, seed, serve; and a Celery worker with beat")
-    for command in (["migrate", "-v", "0"], ["seed_demo"]):
+    commands = [["migrate", "-v", "0"], ["seed_demo"]]
+    if options.payments:
+        commands.append(["paywall_fake", "--payments", str(options.payments)])
+    for command in commands:
         subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=env, check=True)
     address = f"127.0.0.1:{options.port}"
     process = stack.enter_context(
@@ -116,7 +120,9 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     step("Where to click next")
     say(f"the magazine   {site}/articles/")
     say(f"an article     {site}/articles/deep-archive/   (a person sees the 402 as a page)")
+    say(f"by path rule   {site}/archive/1999/3/   (three a day are free)")
     say(f"a receipt      {receipts[0]}")
+    say(f"the dashboard  {site}/dashboard/")
     say(f"the admin      {site}/admin/   demo / demo   (Paywall: resources, payments, receipts)")
     if not options.once:
         say("\nRunning until you press Ctrl-C.")
@@ -208,6 +214,9 @@ def say(line: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A shop that sells, on a local chain.")
     parser.add_argument("--once", action="store_true", help="stop after the purchases")
+    parser.add_argument(
+        "--payments", type=int, default=0, help="a year of so many made-up payments to look at"
+    )
     ports = {"port": 8402, "chain-port": 8545, "facilitator-port": 4021}
     for name, default in ports.items():
         variable = f"DEMO_{name.upper().replace('-', '_')}"

@@ -13,8 +13,10 @@ from django.utils import timezone
 from paywall import ledger, owner_time, refunds, rollups
 from paywall.dashboard import figures, periods
 from paywall.models import (
+    Audience,
     BuyerDay,
     FailureDay,
+    FreeUse,
     Payment,
     Price,
     ResourceDay,
@@ -182,6 +184,17 @@ def test_refunds_are_taken_off_the_day_of_the_sale(item, paywall_settings):
     found = figures.of(periods.read({"period": "today"}))
     assert found.refunded.now == Decimal("0.004")
     assert found.revenue.now == Decimal("0.01")
+
+
+def test_a_new_day_forgets_the_free_requests_of_others(item):
+    everyone = Audience.objects.create(name="All", kind="everyone")
+    terms = {"free_uses": 3, "free_per": "all", "free_every": "day", "amount": 0}
+    price = Price.objects.create(resource=item, audience=everyone, **terms)
+    for period in ("2026-01-01", owner_time.today().isoformat(), "ever"):
+        FreeUse.objects.create(price=price, holder="all", period=period, used=1)
+    rollups.roll_up()
+    assert not FreeUse.objects.filter(period="2026-01-01").exists()
+    assert FreeUse.objects.count() == 2
 
 
 def test_two_workers_do_not_add_up_at_once(item):
