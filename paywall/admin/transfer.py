@@ -105,6 +105,7 @@ class ModelAdminBase(ImportExportModelAdmin):  # type: ignore[misc]
 
     resource_classes = [PricedResource]
     formats = [CSV]
+    skip_export_form = True  # there is one format, and the form's page is full of inline scripts
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_add_permission(request) and self.has_change_permission(request))

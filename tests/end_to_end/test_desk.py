@@ -57,7 +57,6 @@ PAGES = {
     "resources": "/admin/paywall/resource/",
     "tester": "/admin/paywall/resource/tester/?url=/archive/2019/5/&method=GET",
     "import": "/admin/paywall/resource/import/",
-    "export": "/admin/paywall/resource/export/",
     "accounts": "/admin/paywall/account/",
     "payments": "/admin/paywall/payment/",
     "admin": "/admin/",
