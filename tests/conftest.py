@@ -6,13 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.apps import apps
-from django.contrib.contenttypes.management import create_contenttypes
-from django.db.models.signals import post_migrate
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
-from paywall import offers, roles
+from paywall import offers
 from paywall.evm.tokens import TOKENS
 from paywall.models import Account, Price, Resource
 from paywall.testing import Buyer
@@ -26,18 +23,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """The database with all that `migrate` makes. Tests that commit are cleaned up after by a
-    flush each, which makes it all again: permissions and groups take longest, and of those tests
-    none needs them."""
-    app_config = apps.get_app_config("paywall")
-    uid = "django.contrib.auth.management.create_permissions"
-    assert post_migrate.disconnect(dispatch_uid=uid)
-    assert post_migrate.disconnect(create_contenttypes)
-    assert post_migrate.disconnect(roles.after_migrate, sender=app_config)
 
 
 # `--hypothesis-profile nightly` for long runs.
