@@ -16,16 +16,16 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from django.core.mail import send_mail
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from paywall import conf, database, owner_time, status
 from paywall.evm import networks
+from paywall.facilitators import health
 from paywall.models import (
     Alert,
     AlertMessage,
@@ -36,7 +36,7 @@ from paywall.models import (
     SalesDay,
     Wallet,
 )
-from paywall.models.exposure import UNITS
+from paywall.models.exposure import in_currency
 from paywall.models.payments import State
 from paywall.vocabulary import money
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
-
-DOWN_AFTER = 3
-"""Failures in a row of a facilitator, after which it is down."""
 
 LOOK_BACK = timedelta(days=7)
 """Older losses are not news: a site that turns alerts on is not told of its past."""
@@ -126,9 +123,8 @@ def _news() -> Iterator[News]:
 
 def _losses() -> Iterator[News]:
     """Lost payments, and what was delivered on credit and never paid."""
-    lost = Q(state=State.LOST) | Q(state=State.FAILED, delivered_at__isnull=False)
     since = timezone.now() - LOOK_BACK
-    payments = Payment.objects.using(database.alias()).filter(lost, closed_at__gte=since)
+    payments = Payment.objects.using(database.alias()).losses().filter(closed_at__gte=since)
     told = Alert.objects.using(database.alias()).filter(kind=Alert.Kind.LOST).values("payment")
     for payment in payments.exclude(pk__in=told.filter(payment__isnull=False))[:AT_ONCE]:
         was = "was lost" if payment.state == State.LOST else "was delivered and never paid"
@@ -154,15 +150,15 @@ def _losses() -> Iterator[News]:
 
 
 def _facilitators() -> Iterator[News]:
-    rows = FacilitatorHealth.objects.using(database.alias()).filter(failures__gte=DOWN_AFTER)
-    for health in rows:
+    rows = FacilitatorHealth.objects.using(database.alias()).filter(failures__gte=health.FAILURES)
+    for failing in rows:
         yield News(
             # Once a day, however often it comes and goes.
-            f"facilitator:{health.name}:{owner_time.day_of(health.changed_at)}",
+            f"facilitator:{failing.name}:{owner_time.day_of(failing.changed_at)}",
             Alert.Kind.FACILITATOR,
-            f"The facilitator {health.name} is down",
-            f"It failed {health.failures} times in a row. Last: {health.last_trouble}",
-            {"facilitator": health.name, "failures": health.failures},
+            f"The facilitator {failing.name} is down",
+            f"It failed {failing.failures} times in a row. Last: {failing.last_trouble}",
+            {"facilitator": failing.name, "failures": failing.failures},
         )
 
 
@@ -235,7 +231,7 @@ def _summed_up(key: str, day: date) -> News:
 
 
 def _money(units: int) -> str:
-    return money(Decimal(int(units)) / UNITS)
+    return money(in_currency(units))
 
 
 def test() -> bool:

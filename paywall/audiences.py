@@ -146,21 +146,6 @@ def give_back(taken: Taken) -> None:
     ).update(used=F("used") - 1)
 
 
-def left(free: tuple[Free, ...], request: HttpRequest) -> int:
-    """How many free requests somebody has left, to be shown. Counts nothing."""
-    total = 0
-    for quota in free:
-        holder = _holder(request, quota.per)
-        if holder is None:
-            continue
-        period = owner_time.today().isoformat() if quota.every == "day" else "ever"
-        rows = FreeUse.objects.using(database.alias()).filter(
-            price_id=quota.price_id, holder=holder, period=period
-        )
-        total += max(0, quota.uses - (rows.values_list("used", flat=True).first() or 0))
-    return total
-
-
 def forget_old() -> int:
     """Delete what was counted on days that are over."""
     today = owner_time.today().isoformat()

@@ -8,7 +8,6 @@ What counts as sold is what was settled, and what was delivered on credit and ha
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -53,8 +52,6 @@ from paywall.models.payments import State
 
 if TYPE_CHECKING:
     from paywall.models.payments import PaymentQuerySet
-
-log = logging.getLogger(__name__)
 
 SOLD = Q(state__in=[State.SETTLED, State.CONFIRMED]) | Q(
     state__in=[State.CLAIMED, State.SETTLING], delivered_at__isnull=False
@@ -112,8 +109,8 @@ def rebuild(progress: Progress = lambda done, total: None) -> int:
     return total
 
 
-def _payments(first: date, last: date) -> PaymentQuerySet:
-    start, end = owner_time.bounds(first, last)
+def _payments(day: date) -> PaymentQuerySet:
+    start, end = owner_time.bounds(day, day)
     payments = Payment.objects.using(database.alias()).order_by()
     return payments.filter(created_at__gte=start, created_at__lt=end)
 
@@ -219,7 +216,7 @@ def _stale_days(state: RollUp) -> set[date]:
 def _add_up(day: date) -> None:
     """All sums of one day, from its payments."""
     using, start = database.alias(), owner_time.bounds(day, day)[0]
-    sold = _payments(day, day).filter(SOLD)
+    sold = _payments(day).filter(SOLD)
     not_confirmed = ~Q(state=State.CONFIRMED)
     price = in_units("price")
     _replace(
@@ -254,7 +251,7 @@ def _add_up(day: date) -> None:
             )
         ],
     )
-    failed = _payments(day, day).filter(state__in=[State.FAILED, State.LOST])
+    failed = _payments(day).filter(state__in=[State.FAILED, State.LOST])
     reasons = failed.values_list("state", "error_code").annotate(
         number=Count("pk"), had=Count("pk", filter=Q(delivered_at__isnull=False))
     )

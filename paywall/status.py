@@ -102,13 +102,17 @@ def take(*, count_all: bool = True) -> Status:
         unfinished_transactions=Transaction.objects.using(using)
         .filter(state=Transaction.State.SIGNED)
         .count(),
-        open_refunds=Refund.objects.using(using)
-        .filter(state__in=[Refund.State.REQUESTED, Refund.State.SENT])
-        .count(),
+        open_refunds=open_refunds(),
         wallets=list(Wallet.objects.using(using).order_by("pk")),
         facilitators=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
         exposure={row.scope.removeprefix("all "): row.amount for row in exposures},
     )
+
+
+def open_refunds() -> int:
+    """How many are asked for and not on the chain yet."""
+    states = [Refund.State.REQUESTED, Refund.State.SENT]
+    return Refund.objects.using(database.alias()).filter(state__in=states).count()
 
 
 def _counted(payments: PaymentQuerySet) -> tuple[int, int]:

@@ -39,12 +39,15 @@ def signed_in(request: HttpRequest) -> str | None:
         if not proof.chain_id.startswith("eip155:"):
             return None
         origin = f"{request.scheme}://{request.get_host()}"
-        valid = _result(siwx.validate_siwx_message(proof, origin))
-        verified = valid.is_valid and _result(siwx.verify_siwx_signature(proof)).is_valid
-        return checksum(proof.address) if verified else None
+        return checksum(proof.address) if _result(_is_right(siwx, proof, origin)) else None
     except ValueError as error:
         log.info("A wallet's sign-in is refused: %s", error)
         return None
+
+
+async def _is_right(siwx: Any, proof: Any, origin: str) -> bool:
+    valid = await siwx.validate_siwx_message(proof, origin)
+    return bool(valid.is_valid and (await siwx.verify_siwx_signature(proof)).is_valid)
 
 
 def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:

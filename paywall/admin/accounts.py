@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, journal
+from paywall.dashboard.shell import wants_fragment
 from paywall.evm import networks, transfers
 from paywall.evm.addresses import shortened
 from paywall.evm.rpc import Node, NodeError
@@ -271,8 +272,9 @@ class AccountAdmin(ModelAdminBase):
             "trouble": trouble,
             "live": f"{request.path}?extra={extra}&since={start}",
         }
-        is_fragment = request.headers.get("HX-Request") == "true"
-        context["frame"] = "paywall/admin/bare_live.html" if is_fragment else "admin/base_site.html"
+        context["frame"] = (
+            "paywall/admin/bare_live.html" if wants_fragment(request) else "admin/base_site.html"
+        )
         return TemplateResponse(request, "paywall/admin/test_payment.html", context)
 
 

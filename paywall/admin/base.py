@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
 from django.utils.html import format_html
 
+from paywall import owner_time
 from paywall.evm import networks
+from paywall.models import ResourceDay
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
@@ -41,6 +45,12 @@ class FirstPages(PaginatorBase):
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[: self.most].count())
+
+
+def of_late() -> QuerySet[ResourceDay]:
+    """Resources' days of the last 30, today's among them."""
+    since = owner_time.today() - timedelta(days=29)
+    return ResourceDay.objects.filter(day__gte=since).order_by()
 
 
 def transaction_link(network: str, tx_hash: str) -> str | SafeString:

@@ -35,6 +35,15 @@ class WhenForm(forms.Form):
     )
 
 
+def _check_payable(form: forms.BaseForm, cleaned: dict[str, Any], name: str | None) -> None:
+    """What no account takes is an error of that field, or of the whole form."""
+    if cleaned.get("amount") and cleaned.get("currency"):
+        try:
+            Price(amount=cleaned["amount"], currency=cleaned["currency"]).clean()
+        except ValidationError as error:
+            form.add_error(name, ValidationError(error.messages))
+
+
 class PriceForm(WhenForm):
     """A price in place of another."""
 
@@ -46,11 +55,7 @@ class PriceForm(WhenForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("amount") and cleaned.get("currency"):
-            try:
-                Price(amount=cleaned["amount"], currency=cleaned["currency"]).clean()
-            except ValidationError as error:
-                self.add_error(None, ValidationError(error.messages))
+        _check_payable(self, cleaned, None)
         return cleaned
 
 
@@ -95,11 +100,7 @@ class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if cleaned.get("amount") and cleaned.get("currency"):
-            try:
-                Price(amount=cleaned["amount"], currency=cleaned["currency"]).clean()
-            except ValidationError as error:
-                self.add_error("amount", ValidationError(error.messages))
+        _check_payable(self, cleaned, "amount")
         return cleaned
 
     @property

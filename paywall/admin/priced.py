@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -15,11 +13,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal, owner_time, pricing
-from paywall.models import Resource, ResourceDay
-from paywall.models.exposure import UNITS
+from paywall import journal, pricing
+from paywall.models import Resource
+from paywall.models.exposure import in_currency
+from paywall.models.priced import described
 from paywall.vocabulary import money
 
+from .base import of_late
 from .forms import PricedForm
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ class PricedFormSet(BaseGenericInlineFormSet):  # type: ignore[type-arg]
     user: Any = None
 
     def save_new(self, form: Any, commit: bool = True) -> Resource:
-        owner = self.instance
-        form.instance.title = str(owner)[:200]
-        form.instance.mime_type = "text/html"
-        form.instance.slug = f"{owner._meta.model_name}-{owner.pk}"
+        for name, value in described(self.instance).items():
+            setattr(form.instance, name, value)
         return self._with_price(form, super().save_new(form, commit=True))
 
     def save_existing(self, form: Any, obj: Any, commit: bool = True) -> Resource:
@@ -93,10 +91,9 @@ class PricedInline(GenericStackedInline):
     def sales(self, resource: Resource) -> str | SafeString:
         if resource.pk is None:
             return "–"
-        since = owner_time.today() - timedelta(days=29)
-        days = ResourceDay.objects.filter(resource=resource, day__gte=since).order_by()
+        days = of_late().filter(resource=resource)
         rows = days.values_list("currency").annotate(n=Sum("sales"), units=Sum("revenue_units"))
-        told = [f"{n} · {money(Decimal(units) / UNITS)} {currency}" for currency, n, units in rows]
+        told = [f"{n} · {money(in_currency(units))} {currency}" for currency, n, units in rows]
         url = reverse("admin:paywall_resource_change", args=[resource.pk])
         return format_html(
             '{} <a href="{}">{}</a>', ", ".join(told) or "0", url, gettext("More about it")

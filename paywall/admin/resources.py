@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -18,12 +16,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal, owner_time, pricing
+from paywall import journal, pricing
 from paywall.models import Price, Resource, ResourceDay
-from paywall.models.exposure import UNITS
+from paywall.models.exposure import in_currency
 from paywall.vocabulary import money
 
 from . import tester
+from .base import of_late
 from .prices import PriceChanges, PriceInline
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ elif apps.is_installed("import_export"):
     from .transfer import ModelAdminBase
 else:
     ModelAdminBase = admin.ModelAdmin
-
-DAYS = 30
 
 MONEY_FIELDS = ("policy", "access", "pass_seconds", "active", "path", "methods")
 """What of a resource changes who pays what: in the log with before and after."""
@@ -75,13 +72,12 @@ class ResourceList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
-        since = owner_time.today() - timedelta(days=DAYS - 1)
         earned: dict[int, list[str]] = {}
-        days = ResourceDay.objects.filter(resource__in=rows, day__gte=since).order_by()
+        days = of_late().filter(resource__in=rows)
         for pk, currency, units in days.values_list("resource_id", "currency").annotate(
             units=Sum("revenue_units")
         ):
-            earned.setdefault(pk, []).append(f"{money(Decimal(units) / UNITS)} {currency}")
+            earned.setdefault(pk, []).append(f"{money(in_currency(units))} {currency}")
         prices: dict[int, list[str]] = {}
         for price in _in_force(rows):
             shown = f"{price.audience}: {price}" if price.audience else str(price)
@@ -135,8 +131,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
             resource=OuterRef("pk"), audience=None, valid_from__lte=timezone.now()
         ).order_by("-valid_from", "-pk")
         days = ResourceDay.objects.filter(resource=OuterRef("pk")).order_by().values("resource")
-        since = owner_time.today() - timedelta(days=DAYS - 1)
-        late = days.filter(day__gte=since).annotate(n=Sum("sales"))
+        late = of_late().filter(resource=OuterRef("pk")).values("resource").annotate(n=Sum("sales"))
         return (
             super()
             .get_queryset(request)

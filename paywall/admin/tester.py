@@ -19,6 +19,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from x402.http.utils import safe_base64_decode
 
 from paywall import audiences, offers, path_rules, responses
+from paywall.checks import MIDDLEWARE
 from paywall.decorators import finder_of
 from paywall.exceptions import NotForSale
 from paywall.middleware import EXEMPT_APPS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from paywall.offers import Reference
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-MIDDLEWARE = "paywall.middleware.PaywallMiddleware"
 
 
 class TesterForm(forms.Form):

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from paywall import conf, database
 from paywall.evm import networks
 from paywall.models import Account, Export, Receipt, SalesDay, Transaction
-from paywall.models.exposure import UNITS
+from paywall.models.exposure import in_currency
 
 from .search import FilterForm, find
 from .shell import page, staff_only, url, wants_fragment
@@ -293,7 +293,7 @@ def _fees_by_month() -> dict[tuple[date, str], Decimal]:
 
 
 def _money(units: int) -> Decimal:
-    return (Decimal(int(units)) / UNITS).normalize()
+    return in_currency(units).normalize()
 
 
 _TABLES = {"receipts": receipt_table, "months": month_table}

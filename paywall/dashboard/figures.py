@@ -27,7 +27,7 @@ from paywall.models import (
     RollUp,
     SalesDay,
 )
-from paywall.models.exposure import UNITS
+from paywall.models.exposure import in_currency
 
 from .periods import Period
 
@@ -83,7 +83,7 @@ class Totals:
 
     @property
     def revenue(self) -> Decimal:
-        return _money(self.revenue_units)
+        return in_currency(self.revenue_units)
 
     @property
     def average(self) -> Decimal:
@@ -159,12 +159,12 @@ def of(period: Period, currency: str = "") -> Figures:
         currency=currency,
         currencies=sorted(currencies),
         revenue=Change(now.revenue, before.revenue),
-        refunded=Change(_money(now.refunded_units), _money(before.refunded_units)),
+        refunded=Change(in_currency(now.refunded_units), in_currency(before.refunded_units)),
         sales=Change(Decimal(now.sales), Decimal(before.sales)),
         buyers=Change(_buyers(period), _buyers(period.before)),
         average=Change(now.average, before.average),
         unconfirmed_share=now.unconfirmed_share,
-        unconfirmed=_money(now.unconfirmed_units),
+        unconfirmed=in_currency(now.unconfirmed_units),
         failed=failed,
         points=_points(period, currency, rows),
         resources=_top(period, currency, now.revenue_units),
@@ -225,7 +225,7 @@ def _points(period: Period, currency: str, rows: list[Any]) -> list[Point]:
             begun = steps[(day - period.first).days // step]
             sales[begun] += number
             units[begun] += revenue
-    return [Point(date_format(at, "j M"), sales[at], _money(units[at])) for at in steps]
+    return [Point(date_format(at, "j M"), sales[at], in_currency(units[at])) for at in steps]
 
 
 def _hours(day: date, currency: str) -> list[Point]:
@@ -244,7 +244,7 @@ def _hours(day: date, currency: str) -> list[Point]:
     points, at = [], start.astimezone(zone)
     while at < end:
         sales, units = found.get(at, (0, 0))
-        points.append(Point(date_format(localtime(at, zone), "H:i"), sales, _money(units)))
+        points.append(Point(date_format(localtime(at, zone), "H:i"), sales, in_currency(units)))
         at = (at + timedelta(hours=1)).astimezone(zone)
     return points
 
@@ -261,7 +261,7 @@ def _top(period: Period, currency: str, total: int) -> list[Share]:
     resources = Resource.objects.using(database.alias())
     titles = dict(resources.filter(pk__in=[row[0] for row in rows]).values_list("pk", "title"))
     return [
-        Share(titles[pk], sales, _money(units), str(pk), _percent(units, total))
+        Share(titles[pk], sales, in_currency(units), str(pk), _percent(units, total))
         for pk, sales, units in rows
     ]
 
@@ -294,19 +294,14 @@ def _shares(period: Period, rows: list[Any], key_of: Any, label_of: Any) -> list
             sales[key_of(row)] += row[4]
             units[key_of(row)] += row[5]
     total = sum(units.values())
-    order = sorted(units, key=lambda key: -units[key])
     return [
-        Share(label_of(key), sales[key], _money(units[key]), str(key), _percent(units[key], total))
-        for key in order
+        Share(label_of(key), sales[key], in_currency(part), str(key), _percent(part, total))
+        for key, part in sorted(units.items(), key=lambda entry: -entry[1])
     ]
 
 
 def _percent(part: int, whole: int) -> int:
     return round(part * 100 / whole) if whole else 0
-
-
-def _money(units: int) -> Decimal:
-    return Decimal(int(units)) / UNITS
 
 
 def newest_change() -> str:

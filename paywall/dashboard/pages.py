@@ -19,7 +19,6 @@ from paywall.models import (
     Exposure,
     FacilitatorHealth,
     Payment,
-    Refund,
     Resource,
     RollUp,
     Wallet,
@@ -134,9 +133,7 @@ def look_at_engine() -> EngineRoom:
         exposure=[Owed(e.scope.removeprefix("all "), e.amount, limit) for e in exposures],
         wallets=list(Wallet.objects.using(using).order_by("pk")),
         failing=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
-        open_refunds=Refund.objects.using(using)
-        .filter(state__in=[Refund.State.REQUESTED, Refund.State.SENT])
-        .count(),
+        open_refunds=status.open_refunds(),
     )
 
 

@@ -6,7 +6,7 @@ nothing is ever counted.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from paywall import database, owner_time
-from paywall.evm.addresses import checksum
+from paywall.evm.addresses import checksum, is_transaction_hash
 from paywall.models import Account, Receipt, Resource
 from paywall.models.payments import State
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PAGE = 50
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _YES_NO = [("", "–"), ("yes", _("yes")), ("no", _("no"))]
 
 
@@ -122,9 +120,9 @@ def _resources(text: str) -> list[int]:
 
 def _named(text: str) -> Q:
     """What somebody typed into the search box, by its looks."""
-    if _HASH.fullmatch(text):
+    if is_transaction_hash(text):
         return Q(payment__tx_hash=text.lower())
-    if _ADDRESS.fullmatch(text):
+    with contextlib.suppress(ValueError):
         return Q(payment__payer=checksum(text))
     number = text.removeprefix("#").removeprefix("No.").strip()
     if number.isdecimal() and len(number) < 18:

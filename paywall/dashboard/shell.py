@@ -28,7 +28,7 @@ def staff_only(permission: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             user = request.user
             if not user.is_authenticated:
-                return redirect_to_login(request.get_full_path(), _login_url())
+                return redirect_to_login(request.get_full_path(), admin_url("login"))
             if not (user.is_active and cast("Any", user).is_staff and user.has_perm(permission)):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
@@ -54,9 +54,8 @@ def page(
     request: HttpRequest, template: str, context: dict[str, Any], *, fragment: bool = False
 ) -> TemplateResponse:
     """A page in the admin's frame or in its own; or only its inner part, for htmx."""
-    around: dict[str, Any] = {"inside_admin": in_admin(request)}
-    if in_admin(request) and not fragment:
-        around |= admin.site.each_context(request)
+    needs_admin = in_admin(request) and not fragment
+    around = admin.site.each_context(request) if needs_admin else {}
     frame = "fragment" if fragment else "in_admin" if in_admin(request) else "alone"
     return TemplateResponse(
         request,
@@ -76,7 +75,3 @@ def admin_url(name: str, *args: Any) -> str | None:
         return reverse(f"admin:{name}", args=args)
     except NoReverseMatch:
         return None
-
-
-def _login_url() -> str | None:
-    return admin_url("login")

@@ -11,6 +11,11 @@ UNITS = 10**8
 """Exposure is counted in these parts of a currency's unit, so that it is whole numbers."""
 
 
+def in_currency(units: int) -> Decimal:
+    """Those parts as an amount of the currency."""
+    return Decimal(int(units)) / UNITS
+
+
 class Exposure(models.Model):
     """What is owed to the site by one payer, or by all, for what was delivered on credit."""
 
@@ -45,4 +50,4 @@ class Exposure(models.Model):
     @property
     def amount(self) -> Decimal:
         """In units of the currency."""
-        return Decimal(self.units) / UNITS
+        return in_currency(self.units)

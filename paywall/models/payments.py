@@ -38,14 +38,16 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         now = timezone.now()
         return self.filter(due_at__lte=now, held_until__lte=now)
 
+    def losses(self) -> PaymentQuerySet:
+        """Those that were lost, or delivered and never paid."""
+        return self.filter(
+            models.Q(state=State.LOST) | models.Q(state=State.FAILED, delivered_at__isnull=False)
+        )
+
     def needing_attention(self) -> PaymentQuerySet:
         """Those that the paywall cannot resolve by itself: the owner must look."""
         long_expired = timezone.now() - timedelta(minutes=10)
-        return self.filter(
-            models.Q(state=State.LOST)
-            | models.Q(state=State.FAILED, delivered_at__isnull=False)
-            | models.Q(state=State.SETTLING, expires_at__lt=long_expired)
-        )
+        return self.losses() | self.filter(state=State.SETTLING, expires_at__lt=long_expired)
 
 
 class Payment(models.Model):

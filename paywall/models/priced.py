@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.contenttypes.fields import GenericRelation
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.utils import timezone
 
 from .resources import Price, Resource
 
@@ -44,18 +45,23 @@ class PricedMixin(models.Model):
         Raises `IntegrityError` if it has one.
         """
         kind = ContentType.objects.get_for_model(type(self))
-        fields.setdefault("title", str(self)[:200])
-        fields.setdefault("mime_type", "text/html")
-        fields.setdefault("slug", f"{kind.model}-{self.pk}")
+        fields = {**described(self), **fields}
         resource = Resource.objects.create(content_type=kind, object_id=str(self.pk), **fields)
         Price.objects.create(resource=resource, amount=amount, currency=currency)
         return resource
 
 
+def described(sold: models.Model) -> dict[str, str]:
+    """How the resource of an object is called, unless somebody says otherwise."""
+    return {
+        "title": str(sold)[:200],
+        "mime_type": "text/html",
+        "slug": f"{sold._meta.model_name}-{sold.pk}",
+    }
+
+
 def attach_prices(resources: Iterable[Resource]) -> None:
     """Give resources their price in force as `price_now`: one query for all of them."""
-    from django.utils import timezone
-
     chosen = list(resources)
     prices = Price.objects.filter(resource__in=chosen, audience=None)
     found = {price.resource_id: price for price in prices.in_force(timezone.now())}
