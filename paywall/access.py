@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.core.signing import BadSignature, Signer
 from django.db.models import Q
 from django.utils import timezone
 
@@ -20,30 +21,38 @@ if TYPE_CHECKING:
     from paywall.models import Payment
     from paywall.offers import ForSale
 
-COOKIE = "paywall_pass_{}"
+COOKIE = "paywall_holder"
+"""One for a browser, however much it bought: passes name its holder."""
 _LONGEST_COOKIE = 400 * 24 * 3600
 """Browsers keep no cookie longer (RFC 6265bis)."""
+_SALT = "paywall.holder"
 
 
+@database.patient
 def admits(request: HttpRequest, sale: ForSale) -> bool:
     """Whether the request holds a pass for the resource. May query the database."""
     if sale.access == Resource.Access.REQUEST:
         return False
-    holder = Q(pk__in=())
-    secret = request.COOKIES.get(COOKIE.format(sale.resource_id))
-    if secret:
-        holder |= Q(token_hash=_hash(secret))
+    owner = Q(pk__in=())
+    holder = holder_of(request)
+    if holder:
+        owner |= Q(holder=holder)
     user_id = signed_in(request)
     if user_id is not None:
-        holder |= Q(user_id=user_id)
-    if not secret and user_id is None:
+        owner |= Q(user_id=user_id)
+    if not holder and user_id is None:
         return False
     return (
         AccessPass.objects.using(database.alias())
-        .filter(holder, resource_id=sale.resource_id, revoked_at__isnull=True)
+        .filter(owner, resource_id=sale.resource_id, revoked_at__isnull=True)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
         .exists()
     )
+
+
+def holder_of(request: HttpRequest) -> str:
+    """By what a browser is known that has a cookie of ours; "" for others."""
+    return _hash(secret) if (secret := _secret(request)) else ""
 
 
 def signed_in(request: HttpRequest) -> Any:
@@ -53,31 +62,44 @@ def signed_in(request: HttpRequest) -> Any:
 
 
 @database.durable
-def grant(payment: Payment, sale: ForSale) -> str:
-    """Make the pass that a payment bought, and return the secret for its holder's cookie."""
-    secret = secrets.token_urlsafe(32)
+def grant(payment: Payment, sale: ForSale, request: HttpRequest | None = None) -> str:
+    """Make the pass that a payment bought, and return the secret for its holder's cookie: the
+    browser's own, if it has one."""
+    secret = (request and _secret(request)) or secrets.token_urlsafe(32)
     now = timezone.now()
     AccessPass.objects.using(database.alias()).create(
         resource_id=sale.resource_id,
         payment=payment,
         user_id=payment.user_id,
-        token_hash=_hash(secret),
+        holder=_hash(secret),
         created_at=now,
         expires_at=now + timedelta(seconds=sale.pass_seconds) if sale.pass_seconds else None,
     )
     return secret
 
 
-def hand(request: HttpRequest, response: HttpResponseBase, sale: ForSale, secret: str) -> None:
-    """Put a pass into the holder's browser."""
+def hand(request: HttpRequest, response: HttpResponseBase, secret: str) -> None:
+    """Give a browser the cookie by which its passes are found; kept as long as browsers do."""
     response.set_cookie(
-        COOKIE.format(sale.resource_id),
-        secret,
-        max_age=sale.pass_seconds or _LONGEST_COOKIE,
+        COOKIE,
+        _signer().sign(secret),
+        max_age=_LONGEST_COOKIE,
         secure=request.is_secure(),
         httponly=True,
         samesite="Lax",
     )
+
+
+def _secret(request: HttpRequest) -> str:
+    """What the browser's cookie has, if the site signed it."""
+    try:
+        return _signer().unsign(request.COOKIES.get(COOKIE, ""))
+    except BadSignature:
+        return ""
+
+
+def _signer() -> Signer:
+    return Signer(salt=_SALT)
 
 
 def _hash(secret: str) -> str:

@@ -23,8 +23,9 @@ from django.core.mail import send_mail
 from django.db.models import Sum
 from django.utils import timezone
 
-from paywall import conf, database, owner_time, status
+from paywall import conf, credit, database, outbox, owner_time, status, throttle
 from paywall.evm import networks
+from paywall.exceptions import LedgerUnavailable
 from paywall.facilitators import health
 from paywall.models import (
     Alert,
@@ -33,12 +34,14 @@ from paywall.models import (
     FacilitatorHealth,
     FailureDay,
     Payment,
+    Refund,
     SalesDay,
+    Tally,
     Wallet,
 )
 from paywall.models.exposure import in_currency
 from paywall.models.payments import State
-from paywall.vocabulary import money
+from paywall.vocabulary import money, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +77,21 @@ def tell() -> Counter[str]:
     counts: Counter[str] = Counter()
     if not addresses():
         return counts
-    for news in _news():
-        counts["raised"] += raise_(news)
+    for source in _SOURCES:
+        # What one of them cannot say keeps nobody from hearing the others.
+        try:
+            for news in source():
+                counts["raised"] += raise_(news)
+        except Exception:
+            log.exception("Looking for news failed: %s", source.__name__)
     for message in _take_some():
-        counts["sent" if _deliver(message) else "failed"] += 1
+        try:
+            counts["sent" if _deliver(message) else "failed"] += 1
+        except LedgerUnavailable as error:
+            # It is sent again later, twice perhaps: better than never.
+            log.warning(
+                "alert=%s: that it was sent could not be noted: %s", message.alert_id, error
+            )
     return +counts
 
 
@@ -111,14 +125,6 @@ def raise_(news: News) -> bool:
 
 
 # --------------------------------------------------------------------------------- News
-
-
-def _news() -> Iterator[News]:
-    yield from _losses()
-    yield from _facilitators()
-    yield from _gas()
-    yield from _behind()
-    yield from _summary()
 
 
 def _losses() -> Iterator[News]:
@@ -176,6 +182,65 @@ def _gas() -> Iterator[News]:
                     "address": wallet.address,
                     "balance": f"{wallet.coins:f}",
                 },
+            )
+
+
+def _credit() -> Iterator[News]:
+    """Half of what may be lost on credit in a day is lost."""
+    limit = conf.get().exposure_total
+    for currency, units in credit.lost_today().items():
+        lost = in_currency(units)
+        if lost * 2 >= limit:
+            yield News(
+                f"credit:{currency}:{owner_time.today()}",
+                Alert.Kind.CREDIT,
+                f"{money(lost)} {currency} were lost on credit within a day",
+                f"What may be lost so in a day is {money(limit)} {currency} (EXPOSURE_TOTAL); then "
+                "everything is settled before it is delivered.",
+                {"currency": currency, "lost": str(lost), "limit": str(limit)},
+            )
+
+
+def _guesses() -> Iterator[News]:
+    most = throttle.COUPON_GUESSES.most
+    rows = Tally.objects.using(database.alias()).filter(
+        scope__startswith=f"{throttle.COUPON_GUESSES.name} ", count__gte=most
+    )
+    for tally in rows.filter(ends_at__gt=timezone.now())[:AT_ONCE]:
+        where = tally.scope.partition(" ")[2]
+        yield News(
+            f"{tally.scope}:{owner_time.today()}",
+            Alert.Kind.COUPON,
+            f"Coupons are guessed from {where}",
+            f"{tally.count} wrong ones of late. Coupons from there are not looked at for a while.",
+            {"from": where, "guesses": tally.count},
+        )
+
+
+def _refunds() -> Iterator[News]:
+    rows = Refund.objects.using(database.alias()).filter(state=Refund.State.UNCLEAR)
+    for refund in rows.select_related("payment")[:AT_ONCE]:
+        yield News(
+            f"refund:{refund.pk}",
+            Alert.Kind.REFUND,
+            f"Refund #{refund.pk} of payment #{refund.payment_id} is unclear",
+            f"{refund.error_detail}\nLook whether it went out; if not, close it in the admin, with "
+            "a reason. Until then what it is about cannot be refunded otherwise.",
+            {"refund": refund.pk, "payment": refund.payment_id, "transaction": refund.tx_hash},
+            refund.payment,
+        )
+
+
+def _burnt() -> Iterator[News]:
+    for network, burnt in outbox.burnt_of_late().items():
+        if burnt >= conf.get().gas_lost_per_hour:
+            yield News(
+                f"burnt:{network}:{timezone.now():%Y-%m-%d %H}",
+                Alert.Kind.CHEATS,
+                f"Transactions fail on {networks.title(network)}",
+                f"{burnt:f} of the chain's coin went for failed ones within an hour. Until that is "
+                "over, nothing is settled there for wallets that never paid here.",
+                {"network": network, "burnt": f"{burnt:f}"},
             )
 
 
@@ -270,8 +335,9 @@ def _take_some() -> list[AlertMessage]:
 def _deliver(message: AlertMessage) -> bool:
     try:
         _SENDERS[message.channel](message)
-    except (OSError, httpx.HTTPError, ValueError) as error:
-        trouble = f"{type(error).__name__}: {error}"[:300]
+    except Exception as error:
+        # Mail backends have exceptions of their own.
+        trouble = plain(f"{type(error).__name__}: {error}")
         log.warning("alert=%s not sent to %s: %s", message.alert_id, message.channel, trouble)
         given_up = timezone.now() if message.attempts >= ATTEMPTS else None
         _note(message, trouble=trouble, given_up_at=given_up)
@@ -286,7 +352,8 @@ def _note(message: AlertMessage, **changes: Any) -> None:
 
 
 def _send_mail(message: AlertMessage) -> None:
-    send_mail(f"[Paywall] {message.alert.title}", message.alert.text, None, [message.to])
+    title = " ".join(message.alert.title.split())
+    send_mail(f"[Paywall] {title}", message.alert.text, None, [message.to])
 
 
 def _send_webhook(message: AlertMessage) -> None:
@@ -319,3 +386,6 @@ def signature(id_: str, moment: str, body: str) -> str:
 
 
 _SENDERS = {"email": _send_mail, "webhook": _send_webhook}
+_SOURCES = (
+    *(_losses, _credit, _facilitators, _gas, _burnt, _refunds, _guesses, _behind, _summary),
+)

@@ -13,8 +13,9 @@ class PaywallConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from . import checks, conf, declarations, roles
+        from . import checks, conf, declarations, logs, roles
 
+        logs.install()
         checks.register_all()
         if conf.wants_metrics():
             from . import metrics

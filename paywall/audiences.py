@@ -8,14 +8,27 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from django.db.models import F
+from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
-from paywall import access, conf, database, owner_time, wallets
-from paywall.models import Audience, FreeUse, Price
+from paywall import (
+    access,
+    addresses,
+    conf,
+    database,
+    nodes,
+    owner_time,
+    throttle,
+    wallets,
+)
+from paywall.evm.rpc import NodeError
+from paywall.models import Account, Audience, FreeUse, Price
+from paywall.steps import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +41,6 @@ log = logging.getLogger(__name__)
 
 COUPON = "HTTP_PAYWALL_COUPON"
 COUPON_PARAMETER = "coupon"
-_IPV4_RANGE, _IPV6_RANGE = 24, 48
-"""Free requests are counted for so many bits of an address: what one household or office has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +52,59 @@ class Terms:
     """Free quotas that it may have; there may be nothing left of them."""
 
 
+@database.patient
 def terms(request: HttpRequest, sale: ForSale) -> Terms:
-    """The cheapest of what the request's audiences pay. May query the database."""
-    best = sale
-    free: list[Free] = []
-    for tier in sale.tiers:
-        if not _belongs(request, tier):
-            continue
-        free += tier.free
-        if tier.sale is not None and _price(tier.sale) < _price(best):
-            best = tier.sale
-    return Terms(best, tuple(free))
+    """In each currency the cheapest of what the request's audiences pay. May query the database.
+
+    Whatever else could have been offered to this request, now or a short while ago, is still
+    taken: everyone's price from who has a coupon, a member's from who was one a minute ago.
+    """
+    members = _may_guess(request, sale)
+    mine = [
+        at
+        for at, tier in enumerate(sale.tiers)
+        if (members or tier.kind != Audience.Kind.COUPON) and _belongs(request, tier)
+    ]
+    if not mine:
+        return Terms(sale)
+    tiers = [sale.tiers[at] for at in mine]
+    free = tuple(quota for tier in tiers for quota in tier.free)
+    return Terms(sale.cheapest(tuple(mine)), free)
 
 
-def _price(sale: ForSale) -> Any:
-    # Offers of a tier are in the same currencies, and in the same order of accounts.
-    return min(offer.price for offer in sale.offers) if sale.offers else float("inf")
+def _may_guess(request: HttpRequest, sale: ForSale) -> bool:
+    """Whether the request's coupon is looked at. Wrong ones are counted, by network."""
+    brought = _coupon(request)
+    known = [tier for tier in sale.tiers if tier.kind == Audience.Kind.COUPON]
+    if not brought or not known:
+        return True
+    if throttle.COUPON_GUESSES.is_reached(request):
+        return False
+    is_wrong = not any(_belongs(request, tier) for tier in known)
+    if is_wrong and throttle.COUPON_GUESSES.count(request):
+        log.warning("Coupons are guessed from %s", addresses.network_of(request))
+    return True
+
+
+def _coupon(request: HttpRequest) -> str:
+    return request.META.get(COUPON) or request.GET.get(COUPON_PARAMETER) or ""
+
+
+def url_to_keep(request: HttpRequest) -> str:
+    """The request's URL as it may be written down and shown: a coupon in it is replaced by a mark
+    that is the same for the same coupon, and tells nobody what it is."""
+    url = request.build_absolute_uri()
+    if COUPON_PARAMETER not in request.GET:
+        return url
+    address, _, query = url.partition("?")
+    parts = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if unquote_plus(name) == COUPON_PARAMETER:
+            digest = salted_hmac("paywall.coupon", unquote_plus(value)).hexdigest()
+            part = f"{COUPON_PARAMETER}=hidden-{digest[:12]}"
+        parts.append(part)
+    return f"{address}?{'&'.join(parts)}"
 
 
 def _belongs(request: HttpRequest, tier: Tier) -> bool:
@@ -68,8 +116,7 @@ def _belongs(request: HttpRequest, tier: Tier) -> bool:
         case Audience.Kind.GROUP:
             return access.signed_in(request) is not None and tier.group_id in _groups(request)
         case Audience.Kind.COUPON:
-            brought = request.META.get(COUPON) or request.GET.get(COUPON_PARAMETER) or ""
-            return secrets.compare_digest(brought.encode(), tier.coupon.encode())
+            return secrets.compare_digest(_coupon(request).encode(), tier.coupon.encode())
         case Audience.Kind.HOOK:
             return _admits(tier.hook, request)
     return False
@@ -104,17 +151,22 @@ def _admits(name: str, request: HttpRequest) -> bool:
 class Taken:
     """A free request that was counted, to be given back if nothing comes of it."""
 
-    price_id: int
-    holder: str
-    period: str
+    key: int
     left: int
+
+
+def is_prefetch(request: HttpRequest) -> bool:
+    """Whether a browser only fetches ahead (Fetch's `Sec-Purpose`): nobody reads that, so it costs
+    nobody a free request, and gets none."""
+    purpose = request.META.get("HTTP_SEC_PURPOSE") or request.META.get("HTTP_PURPOSE") or ""
+    return purpose.strip().lower().startswith("prefetch")
 
 
 def take_free(request: HttpRequest, free: tuple[Free, ...]) -> Taken | None:
     """Count one free request, if there is one left. Of many at once, none goes past the limit."""
     for quota in free:
         holder = _holder(request, quota.per)
-        if holder is None:
+        if holder is None or not _has_enough(holder, quota):
             continue
         day = owner_time.today().isoformat()
         period = day if quota.every == Price.FreeEvery.DAY else "ever"
@@ -127,23 +179,27 @@ def take_free(request: HttpRequest, free: tuple[Free, ...]) -> Taken | None:
 @database.durable
 def _take(quota: Free, holder: str, period: str) -> Taken | None:
     using = database.alias()
-    key = {"price_id": quota.price_id, "holder": holder, "period": period}
+    key = {
+        "resource_id": quota.resource_id,
+        "audience_id": quota.audience_id,
+        "holder": holder,
+        "period": period,
+    }
     rows = FreeUse.objects.using(using).filter(**key)
     changed = rows.filter(used__lt=quota.uses).update(used=F("used") + 1)
     if not changed:
         _, is_new = FreeUse.objects.using(using).get_or_create(**key, defaults={"used": 1})
         if not is_new and not rows.filter(used__lt=quota.uses).update(used=F("used") + 1):
             return None
-    used = rows.values_list("used", flat=True).get()
-    return Taken(quota.price_id, holder, period, quota.uses - used)
+    pk, used = rows.values_list("pk", "used").get()
+    return Taken(pk, quota.uses - used)
 
 
 @database.durable
 def give_back(taken: Taken) -> None:
-    """The view failed: that was no free request."""
-    FreeUse.objects.using(database.alias()).filter(
-        price_id=taken.price_id, holder=taken.holder, period=taken.period, used__gt=0
-    ).update(used=F("used") - 1)
+    """Nothing was delivered: that was no free request."""
+    rows = FreeUse.objects.using(database.alias()).filter(pk=taken.key, used__gt=0)
+    rows.update(used=F("used") - 1)
 
 
 def forget_old() -> int:
@@ -152,6 +208,25 @@ def forget_old() -> int:
     rows = FreeUse.objects.using(database.alias()).exclude(period="ever")
     number, _ = rows.filter(period__lt=today).delete()
     return number
+
+
+def _has_enough(holder: str, quota: Free) -> bool:
+    """Whether a wallet has what a quota asks of it, in one of the currency's tokens."""
+    if quota.balance is None or quota.per != Price.FreePer.WALLET:
+        return True
+    accounts = Account.objects.using(database.alias()).filter(enabled=True, currency=quota.currency)
+    for account in accounts:
+        node = nodes.of(account.network)
+        if node is None:
+            continue
+        try:
+            units = run(node.balance_of(account.asset, holder))
+        except NodeError as error:
+            log.warning("Cannot look up a wallet's balance: %s", error)
+            continue
+        if Decimal(units).scaleb(-account.decimals) >= quota.balance:
+            return True
+    return False
 
 
 def _holder(request: HttpRequest, per: str) -> str | None:
@@ -165,23 +240,5 @@ def _holder(request: HttpRequest, per: str) -> str | None:
         case Price.FreePer.WALLET:
             return wallets.signed_in(request)
         case Price.FreePer.ADDRESS:
-            return address_range(request)
+            return addresses.network_of(request)
     return None
-
-
-def address_range(request: HttpRequest) -> str | None:
-    """The network that a request comes from: /24 of IPv4, /48 of IPv6."""
-    chain = [request.META.get("REMOTE_ADDR", "")]
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    chain = [part.strip() for part in forwarded.split(",") if part.strip()] + chain
-    proxies = conf.get().proxies
-    if len(chain) <= proxies:
-        return None
-    try:
-        address = ip_address(chain[-1 - proxies])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    bits = _IPV4_RANGE if address.version == 4 else _IPV6_RANGE
-    return f"network {ip_network((address, bits), strict=False)}"

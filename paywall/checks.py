@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
-from django.urls import NoReverseMatch, reverse
+from django.db import DatabaseError, connections, router
+from django.urls import NoReverseMatch, get_resolver, reverse
+from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
 from paywall import conf, declarations
@@ -17,7 +18,7 @@ from paywall.evm.addresses import ZERO_ADDRESS
 from paywall.schedule import BEAT_SCHEDULE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from paywall.models import Account
 
@@ -27,7 +28,11 @@ DOCS = "See docs/reference/checks.md."
 def register_all() -> None:
     """Called once the apps are ready."""
     register(check_settings, Tags.security)
+    register(check_databases, Tags.database)
+    register(check_databases, Tags.models)
     register(check_installation, Tags.urls)
+    register(check_views, Tags.urls)
+    register(check_error_reports, Tags.security)
     register(check_shop, Tags.models)
 
 
@@ -83,14 +88,67 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                     id="paywall.W001",
                 )
             )
-    if settings.database and settings.database not in django_settings.DATABASES:
+    if not django_settings.USE_TZ:
         found.append(
             Error(
-                f"PAYWALL['DATABASE'] is {settings.database!r}, which is not in DATABASES.",
-                id="paywall.E005",
+                "USE_TZ is False: times without a zone do not say when an authorization ends.",
+                hint="Set USE_TZ = True.",
+                id="paywall.E007",
             )
         )
     return found
+
+
+KNOWN_DATABASES = ("sqlite", "postgresql")
+
+
+def check_databases(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """Where the ledger is written: one database, of a kind that it was made for, set up well."""
+    from django.apps import apps
+
+    models = apps.get_app_config("paywall").get_models()
+    aliases = {router.db_for_write(model) for model in models}
+    found: list[CheckMessage] = []
+    if len(aliases) > 1:
+        found.append(
+            Error(
+                "DATABASE_ROUTERS write the paywall's models to "
+                f"{', '.join(sorted(aliases))}: what is written in one transaction has to be in "
+                "one database.",
+                id="paywall.E005",
+            )
+        )
+    for alias in sorted(aliases):
+        connection = connections[alias]
+        if connection.vendor not in KNOWN_DATABASES:
+            found.append(
+                Error(
+                    f"The database {alias!r} is {connection.display_name}: the ledger is made for "
+                    "PostgreSQL and SQLite, whose locks and errors it knows.",
+                    hint="Give the paywall a database of its own by DATABASE_ROUTERS.",
+                    id="paywall.E008",
+                )
+            )
+        elif connection.vendor == "sqlite":
+            found += _check_sqlite(alias, connection.settings_dict.get("OPTIONS", {}))
+    return found
+
+
+def _check_sqlite(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    missing = []
+    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+        missing.append('"transaction_mode": "IMMEDIATE"')
+    if float(options.get("timeout", 5)) < 10:
+        missing.append('"timeout": 20')
+    if "journal_mode=wal" not in str(options.get("init_command", "")).lower().replace(" ", ""):
+        missing.append('"init_command": "PRAGMA journal_mode=WAL"')
+    if missing:
+        yield Warning(
+            f"SQLite in DATABASES[{alias!r}] is set up so that readers and writers get in each "
+            "other's way: payments answer 503, and downloads break off, when it is busy.",
+            hint=f"Put {', '.join(missing)} into its OPTIONS.",
+            id="paywall.W005",
+        )
 
 
 def check_installation(**_: Any) -> list[CheckMessage]:
@@ -120,6 +178,82 @@ def check_installation(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+def check_views(**_: Any) -> list[CheckMessage]:
+    """What the code sells, and what stands around it."""
+    if not getattr(django_settings, "ROOT_URLCONF", None):
+        return []
+    return [*_check_decorators(), *_check_caches()]
+
+
+def _check_decorators() -> Iterator[CheckMessage]:
+    for where, pattern in views_of(get_resolver()):
+        sold = getattr(pattern.callback, "paywall_view", None)
+        if sold is not None and hasattr(sold, "login_url"):
+            yield Warning(
+                f"{where}: @payment_required stands above @login_required, so whoever is not "
+                "signed in is asked to pay first and to sign in then.",
+                hint="Put @login_required above @payment_required.",
+                id="paywall.W006",
+            )
+
+
+CACHES = (
+    "django.middleware.cache.CacheMiddleware",
+    "django.middleware.cache.FetchFromCacheMiddleware",
+    "django.middleware.cache.UpdateCacheMiddleware",
+)
+
+
+def _check_caches() -> Iterator[CheckMessage]:
+    installed = list(django_settings.MIDDLEWARE)
+    if MIDDLEWARE not in installed:
+        return
+    after = installed[installed.index(MIDDLEWARE) + 1 :]
+    for name in CACHES:
+        if name in after:
+            yield Error(
+                f"{name} stands after PaywallMiddleware: it would answer from the cache before "
+                "anybody asks for money.",
+                hint="Make PaywallMiddleware the last one.",
+                id="paywall.E012",
+            )
+
+
+def views_of(resolver: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All URL patterns below a resolver, each with a name for people: the view and its route."""
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from views_of(pattern, route)
+        else:
+            yield f"{pattern.lookup_str} at {route!r}", pattern
+
+
+FILTER = "paywall.error_reports.ExceptionReporterFilter"
+
+
+def check_error_reports(**_: Any) -> list[CheckMessage]:
+    """Django's error pages and mails show settings and local variables."""
+    raw = getattr(django_settings, "PAYWALL", None)
+    if not raw:
+        return []
+    name = getattr(django_settings, "DEFAULT_EXCEPTION_REPORTER_FILTER", "")
+    try:
+        known = issubclass(import_string(name), import_string(FILTER))
+    except (ImportError, TypeError):
+        known = False
+    if known:
+        return []
+    return [
+        Warning(
+            "Django's error mails and debug pages show PAYWALL['RPC_URLS'] and webhook URLs, with "
+            "the keys in them.",
+            hint=f"Set DEFAULT_EXCEPTION_REPORTER_FILTER = {FILTER!r}.",
+            id="paywall.W007",
+        )
+    ]
 
 
 MIDDLEWARE = "paywall.middleware.PaywallMiddleware"
@@ -178,6 +312,14 @@ def _check_rules() -> Iterator[CheckMessage]:
             hint=f"Add {MIDDLEWARE!r} as the last one of MIDDLEWARE.",
             id="paywall.E011",
         )
+    if rules.exists():
+        yield from _check_routes()
+    for resource in rules.filter(active=True, prices__isnull=True):
+        yield Warning(
+            f"Path rule {resource.path} has no price: its URLs answer 503.",
+            hint="Add a price to it in the admin.",
+            id="paywall.W015",
+        )
     hooks = Audience.objects.using(_database()).filter(kind=Audience.Kind.HOOK, active=True)
     for audience in hooks.exclude(hook__in=conf.get().audiences):
         yield Warning(
@@ -185,6 +327,39 @@ def _check_rules() -> Iterator[CheckMessage]:
             "nobody.",
             id="paywall.W014",
         )
+
+
+def _check_routes() -> Iterator[CheckMessage]:
+    """Views that a path rule may not be able to name: their URLs have many spellings, and Django
+    cannot say which is the usual one."""
+    from paywall.path_rules import EXEMPT_APPS
+
+    resolver = get_resolver()
+    for where, pattern, mounted, named in _routes(resolver, (), True):
+        if set(mounted) & EXEMPT_APPS or getattr(pattern.callback, "paywall_finder", None):
+            continue
+        expression = isinstance(pattern.pattern, RegexPattern)
+        has_spellings = expression or bool(pattern.pattern.converters)
+        if has_spellings and (not named or (expression and "|" in str(pattern.pattern))):
+            yield Warning(
+                f"{where}: its URLs have many spellings and no name to tell the usual one by, so a "
+                "path rule may miss some of them.",
+                hint="Name its URL pattern, and write a regular expression without “|”.",
+                id="paywall.W016",
+            )
+
+
+def _routes(
+    resolver: Any, mounted: tuple[str, ...], at_root: bool, prefix: str = ""
+) -> Iterator[tuple[str, Any, tuple[str, ...], bool]]:
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            apps = (*mounted, pattern.app_name) if pattern.app_name else mounted
+            yield from _routes(pattern, apps, at_root and not pattern.namespace, route)
+        else:
+            named = bool(pattern.name) or at_root
+            yield f"{pattern.lookup_str} at {route!r}", pattern, mounted, named
 
 
 def _check_declared() -> Iterator[CheckMessage]:
@@ -196,7 +371,8 @@ def _check_declared() -> Iterator[CheckMessage]:
             offers.load(declaration.slug)
         except NotForSale as error:
             yield Warning(
-                f"{error} The view that sells it answers 503.",
+                f"{error} The view that sells it answers 503: "
+                f"{declarations.view_of(declaration.slug) or 'not known'}.",
                 hint="Make and price it in the admin; `manage.py paywall_sync` makes what the "
                 "code declares with a price.",
                 id="paywall.W013",

@@ -26,7 +26,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from paywall.vocabulary import Secret
+
 HeadersHook = Callable[[str], Mapping[str, str]]
+
+NO_KEY = Secret()
 
 DEFAULT = "default"
 """The name of a facilitator that is the only one."""
@@ -94,14 +98,18 @@ class Settings:
     rescan_blocks: int = 64
     """How far back the chain is read again after a reorganisation."""
 
-    gas_key: str = field(default="", repr=False)
+    gas_key: Secret = NO_KEY
     """Private key (hex) that pays for gas: with it the backend "onchain" settles."""
 
-    treasury_key: str = field(default="", repr=False)
+    treasury_key: Secret = NO_KEY
     """Private key (hex) of the wallet that refunds are sent from."""
 
     gas_price_ceiling: Decimal = Decimal(100)
     """Gwei for a unit of gas beyond which nothing is sent: payments wait."""
+
+    gas_lost_per_hour: Decimal = Decimal("0.002")
+    """How much of the chain's coin may go for failed transactions in an hour; beyond it nothing is
+    settled for payers who never paid here, and there is an alarm."""
 
     gas_low: Decimal = Decimal("0.005")
     """Below this balance (in the chain's own coin) of a wallet that pays gas, there is an alarm."""
@@ -133,17 +141,23 @@ class Settings:
     retry_after: int = 3
     """What a buyer is asked to wait while a payment's outcome is unknown."""
 
+    credit_after: int = 1
+    """After how many confirmed payments here a payer may have credit (policy `background`); without
+    a node nothing is ever confirmed, and so nobody has."""
+
     exposure_per_payer: Decimal = Decimal("1.00")
     """Up to how much one payer may have on credit (policy `background`), in each currency."""
 
     exposure_total: Decimal = Decimal("100.00")
-    """Up to how much all payers together may have on credit, in each currency."""
+    """Up to how much all payers together may have on credit, in each currency: what is not settled,
+    and what was lost so in the last day."""
 
     exposure_per_minute: int = 60
     """How many payments a minute one payer may make on credit."""
 
     balance_check: bool = True
-    """Whether a payer's balance is looked up before credit, where the network has an RPC URL."""
+    """Whether it is looked up that a payer has the money: before credit, and before a view runs
+    for a payer who never paid here. By the node; without one, by the facilitator."""
 
     audiences: Mapping[str, str] = field(default_factory=dict)
     """Functions that say who belongs to an audience, by name: {"members": "site.members"}, each
@@ -160,7 +174,7 @@ class Settings:
     two_person_rule: bool = False
     """Whether a second person must approve an account before money can arrive there."""
 
-    receipt_key: str = field(default="", repr=False)
+    receipt_key: Secret = NO_KEY
     """Private key (hex) that signs receipts; by default one made from `SECRET_KEY`."""
 
     alert_emails: Sequence[str] = ()
@@ -177,9 +191,6 @@ class Settings:
 
     max_credential_bytes: int = 8_190
     """Longer payment headers are refused."""
-
-    database: str = ""
-    """Alias of the database that the ledger writes to; by default the router's choice."""
 
     def rpc_nodes(self, network: str) -> tuple[str, ...]:
         """The URLs of a network's nodes, the first choice first."""
@@ -237,7 +248,8 @@ def read(raw: Any) -> Settings:
             "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."
         )
     for key in ("gas_key", "treasury_key", "receipt_key"):
-        if getattr(settings, key) and not _KEY.fullmatch(getattr(settings, key)):
+        secret: Secret = getattr(settings, key)
+        if secret and not _KEY.fullmatch(secret.reveal()):
             raise ImproperlyConfigured(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
     _check_alerts(settings)
     if settings.time_zone not in ("", *available_timezones()):
@@ -360,6 +372,9 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         except InvalidOperation:
             value = None
         good = isinstance(value, Decimal) and value.is_finite() and value >= 0
+    elif hint is Secret:
+        good = isinstance(value, str)
+        value = Secret(value) if good else value
     elif hint in (str, bool):
         good = isinstance(value, hint)
     elif hint in (int, float):
@@ -375,14 +390,23 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
             Decimal: 'an amount, as "1.00"',
             Sequence[str]: "a list of strings",
             str: "a string",
+            Secret: "a string",
             bool: "True or False",
             int: "a whole number",
             float: "a number of seconds",
         }.get(hint, "a dict of strings")
         if key in _POSITIVE:
             expected += ", more than 0"
-        raise ImproperlyConfigured(f"PAYWALL[{key!r}] must be {expected}, not {value!r}.")
+        raise ImproperlyConfigured(
+            f"PAYWALL[{key!r}] must be {expected}, not {_shown(key, value)}."
+        )
     return value
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value in an error; what may hold a key only by its type."""
+    secret = any(word in key for word in ("KEY", "TOKEN", "SECRET", "URL", "HEADERS", "CLIENTS"))
+    return f"a {type(value).__name__}" if secret else repr(value)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

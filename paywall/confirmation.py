@@ -214,11 +214,21 @@ def _note_read(cursor: Cursor) -> None:
 
 @database.durable
 def _advance(cursor: Cursor, block: Block) -> None:
-    cursor.block_number, cursor.block_hash = block.number, block.hash
-    cursor.block_time = _time(block)
-    cursor.read_at = timezone.now()
-    cursor.held_until = timezone.now() + LEASE
-    cursor.save(using=database.alias())
+    """Only from where this worker thinks that it stands. Raises `StaleMove`."""
+    now = timezone.now()
+    changes = {
+        "block_number": block.number,
+        "block_hash": block.hash,
+        "block_time": _time(block),
+        "read_at": now,
+        "held_until": now + LEASE,
+    }
+    rows = Cursor.objects.using(database.alias()).filter(
+        pk=cursor.pk, block_number=cursor.block_number, block_hash=cursor.block_hash
+    )
+    if not rows.update(**changes):
+        raise StaleMove(f"the cursor of {cursor.network} was moved by another worker")
+    database.set_fields(cursor, **changes)
 
 
 def _wait_for(cursor: Cursor, node: Node, head: Block) -> Steps[None]:

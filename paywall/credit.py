@@ -1,5 +1,9 @@
 """Who may have content before the money is settled, and up to how much.
 
+What is not settled counts, and for a day what never will be: so nobody, with however many wallets,
+takes more than the limits in a day. A payer gets credit once it has paid here (`CREDIT_AFTER`
+confirmed payments), and never more than it has.
+
 The limits are kept by conditional updates inside the ledger's transactions: of any number of
 requests at once, none takes the sum past them.
 """
@@ -8,35 +12,48 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F
+from django.db.models import F, Sum
+from django.utils import timezone
 
 from paywall import conf, database
 from paywall.exceptions import Code
-from paywall.models import Exposure
+from paywall.models import CreditLoss, Exposure, Payment
 from paywall.models.exposure import UNITS
+from paywall.models.literals import one_of
+from paywall.models.payments import PAID, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from django.db.models import QuerySet
 
-    from paywall.models import Payment
-
 log = logging.getLogger(__name__)
 
-NOT_THE_PAYERS_FAULT = [Code.VIEW_FAILED, Code.ABANDONED, Code.FACILITATOR_UNAVAILABLE]
+NOT_THE_PAYERS_FAULT = [
+    Code.VIEW_FAILED,
+    Code.NOTHING_DELIVERED,
+    Code.ABANDONED,
+    Code.FACILITATOR_UNAVAILABLE,
+]
 
 
-def give(payment: Payment) -> bool:
-    """Count a new payment towards its payer's exposure, if the limits allow.
+LOSSES_COUNT_FOR = timedelta(days=1)
+
+
+def give(payment: Payment, balance: Decimal | None = None) -> bool:
+    """Count a new payment towards its payer's exposure, if the limits allow; `balance` is what
+    the payer has, in units of the currency, if that is known.
 
     First in the transaction that claims it; `count_for_all` is the last thing there.
     """
     limits = conf.get()
-    if not limits.exposure_per_minute:
+    if not limits.exposure_per_minute or not has_credit(payment.payer):
         return False
+    most = limits.exposure_per_payer if balance is None else min(limits.exposure_per_payer, balance)
     units, now = _units(payment), _milliseconds()
     # So many a minute, as a bucket that leaks: `paced_until` is when it will be empty.
     each = 60_000 // limits.exposure_per_minute
@@ -46,11 +63,21 @@ def give(payment: Payment) -> bool:
         'CASE WHEN "paced_until" > %s THEN "paced_until" ELSE %s END + %s '
         'WHERE "scope" = %s AND NOT "out_of_favour" AND "units" <= %s AND "paced_until" <= %s',
         *(units, now, now, each),
-        *(_payer(payment), int(limits.exposure_per_payer * UNITS) - units, now + 60_000 - each),
+        *(_payer(payment), int(most * UNITS) - units, now + 60_000 - each),
     )
     if not given:
         log.info("A payment of %s is settled in line: no credit", payment.payer)
     return given
+
+
+def has_credit(payer: str) -> bool:
+    """Whether a payer has paid here often enough to be trusted."""
+    needed = conf.get().credit_after
+    if not needed:
+        return True
+    paid = Payment.objects.using(database.alias()).filter(one_of("state", PAID), payer=payer)
+    confirmed = paid.filter(state=State.CONFIRMED).order_by()
+    return len(confirmed.values_list("pk")[:needed]) >= needed
 
 
 def count_for_all(payment: Payment) -> bool:
@@ -80,6 +107,37 @@ def take_back(payments: Sequence[Payment]) -> None:
                 units[scope_of(payment)] = units.get(scope_of(payment), 0) + _units(payment)
     for scope, number in units.items():
         _rows(scope).update(units=F("units") - number)
+
+
+def lose(payment: Payment) -> None:
+    """It was delivered on credit and will not be paid. It is counted already, and goes on being
+    for a day."""
+    CreditLoss.objects.using(database.alias()).get_or_create(
+        payment=payment,
+        defaults={"currency": payment.currency, "units": _units(payment), "at": timezone.now()},
+    )
+
+
+def forgive(most: int = 200) -> int:
+    """Losses older than a day take up no room any more. Returns how many."""
+    since = timezone.now() - LOSSES_COUNT_FOR
+    old = CreditLoss.objects.using(database.alias()).filter(at__lte=since).order_by("at")
+    return sum(_forgive(loss) for loss in old.select_related("payment")[:most])
+
+
+@database.durable
+def _forgive(loss: CreditLoss) -> bool:
+    if not CreditLoss.objects.using(database.alias()).filter(pk=loss.pk).delete()[0]:
+        return False
+    take_back([loss.payment])
+    return True
+
+
+def lost_today() -> dict[str, int]:
+    """What was lost on credit within a day, in units, by currency."""
+    since = timezone.now() - LOSSES_COUNT_FOR
+    losses = CreditLoss.objects.using(database.alias()).filter(at__gt=since).order_by()
+    return dict(losses.values_list("currency").annotate(Sum("units")))
 
 
 def count_again(payment: Payment) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -13,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 
 from paywall import conf
+from paywall.vocabulary import MOST
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,11 @@ class Declaration:
 
 
 _declared: dict[str, Declaration] = {}
+_views: dict[str, str] = {}
+"""Which view sells a slug, for those who read errors."""
 
+POLICIES = ("after", "before", "background")
+ACCESSES = ("request", "period", "forever")
 FIELDS = frozenset({"title", "description", "mime_type", "policy", "access", "pass_seconds"})
 
 
@@ -48,6 +56,7 @@ def declare(
         raise ImproperlyConfigured(
             f"payment_required({slug!r}): without a price, it is described in the admin."
         )
+    _check(slug, currency, more)
     new = Declaration(slug, _price(slug, price), currency, more)
     known = _declared.get(slug)
     if known is not None and known.price is not None:
@@ -57,6 +66,49 @@ def declare(
             )
         return
     _declared[slug] = new
+
+
+def name_view(slug: str, view: Any) -> None:
+    """Remember which view sells a slug."""
+    module, name = getattr(view, "__module__", ""), getattr(view, "__qualname__", repr(view))
+    _views.setdefault(slug, f"{module}.{name}".strip("."))
+
+
+def view_of(slug: str) -> str:
+    return _views.get(slug, "")
+
+
+def _check(slug: str, currency: str | None, more: dict[str, Any]) -> None:
+    """What the database would refuse, said where it was written. Raises `ImproperlyConfigured`."""
+    trouble = ""
+    access, seconds = more.get("access", "request"), more.get("pass_seconds")
+    if not re.fullmatch(r"[-a-zA-Z0-9_]{1,200}", slug):
+        trouble = "a slug is letters, digits, - and _, 200 at most"
+    elif currency is not None and not re.fullmatch("[A-Z]{3}", str(currency)):
+        trouble = f"{currency!r} is no currency: three capital letters, as in ISO 4217"
+    elif more.get("policy", "after") not in POLICIES:
+        trouble = f"policy is one of {', '.join(POLICIES)}, not {more['policy']!r}"
+    elif access not in ACCESSES:
+        trouble = f"access is one of {', '.join(ACCESSES)}, not {access!r}"
+    elif access == "period" and not (type(seconds) is int and seconds > 0):
+        trouble = "a pass for a time (access='period') needs its duration: pass_seconds=86400"
+    elif access != "period" and seconds is not None:
+        trouble = "pass_seconds goes with access='period'"
+    elif len(str(more.get("title", ""))) > 200 or len(str(more.get("mime_type", ""))) > 100:
+        trouble = "a title has 200 characters at most, a mime_type 100"
+    if trouble:
+        raise ImproperlyConfigured(f"payment_required({slug!r}){_caller()}: {trouble}.")
+
+
+def _caller() -> str:
+    """Where in the site's code the view is, for an error: outside of the paywall."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(_HERE):
+            return f" in {frame.filename}, line {frame.lineno}"
+    return ""
+
+
+_HERE = str(Path(__file__).parent)
 
 
 def declared() -> list[Declaration]:
@@ -116,8 +168,10 @@ def _price(slug: str, price: str | int | Decimal | None) -> Decimal | None:
         raise ImproperlyConfigured(
             f"payment_required({slug!r}): {price!r} is not an amount."
         ) from error
-    if not amount.is_finite() or amount <= 0 or amount != amount.quantize(Decimal("1e-8")):
+    too_much = not amount.is_finite() or amount > MOST
+    if too_much or amount <= 0 or amount != amount.quantize(Decimal("1e-8")):
         raise ImproperlyConfigured(
-            f"payment_required({slug!r}): a price is more than 0, with 8 decimals at most."
+            f"payment_required({slug!r}): a price is more than 0, {MOST:,} at most, with 8 "
+            "decimals at most."
         )
     return amount

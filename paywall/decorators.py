@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial, wraps
-from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from asgiref.sync import markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
+from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
@@ -18,10 +20,9 @@ from paywall import declarations
 from paywall.exceptions import NotForSale
 from paywall.gate import Door, through
 from paywall.models import PricedMixin, Resource
-from paywall.steps import arun, call, query, run
+from paywall.steps import Presence, arun, call, query, run
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from paywall.offers import Reference
@@ -52,6 +53,11 @@ def payment_required(
     title, description, mime_type, policy, access, pass_seconds. What the code declares is
     made by `migrate` or `paywall_sync` where it does not exist; afterwards the admin rules.
 
+    It takes functions, methods that get a request (also Django REST framework's, below `@api_view`
+    or on `get`), `X.as_view()`, and stands in Ninja as `@decorate_view(payment_required(...))`.
+    What is sold so is for whoever pays: `LoginRequiredMiddleware` leaves it alone. A redirect to
+    where the site signs people in, or a 304, delivers nothing and costs nothing.
+
     A resource that is missing, inactive, or has no price or account answers 503. The view must
     return its response; raised `Http404` and the like cost the buyer nothing under `after`.
     Stands above `require_POST` and the like or below them. What the view does inside
@@ -65,7 +71,9 @@ def payment_required(
         )
 
     def decorate(view: View) -> View:
-        if iscoroutinefunction(view):
+        if isinstance(resource, str):
+            declarations.name_view(resource, view)
+        if is_async_view(view):
             decorated: Any = async_door(view, partial(_finder, resource))
         else:
             if iscoroutinefunction(resource):
@@ -77,12 +85,46 @@ def payment_required(
         # Whoever is let in by a cookie goes through `csrf_check_of`.
         decorated.csrf_exempt = True
         decorated.paywall_finder = partial(_finder, resource)
+        decorated.paywall_view = view
+        # Programs cannot sign in; they pay. (Asked for by LoginRequiredMiddleware.)
+        decorated.login_required = False
         # The gate's part is no transaction of the site's; the view gets that back in
         # `_in_request_transaction`.
         decorated._non_atomic_requests = set(connections)
+        decorated._ninja_contribute_to_operation = [
+            *getattr(view, "_ninja_contribute_to_operation", ()),
+            _refuse_to_be_an_operation,
+        ]
         return cast("View", decorated)
 
     return decorate
+
+
+def _refuse_to_be_an_operation(operation: Any) -> None:
+    """Called by Django Ninja when it makes an operation of a view that is sold. An operation's
+    function returns data, which is no response that could be held back until it is paid."""
+    raise ImproperlyConfigured(
+        f"payment_required: on the Ninja operation {_name_of(operation.view_func)} write "
+        "@decorate_view(payment_required(...)) (from ninja.decorators), below @api.get(...)."
+    )
+
+
+def _name_of(view: Callable[..., Any]) -> str:
+    return getattr(view, "__qualname__", repr(view))
+
+
+def is_async_view(view: Callable[..., Any]) -> bool:
+    """Whether a view has to be awaited: also `X.as_view()` of a class with async handlers (marked
+    so that only asgiref sees it), and `dispatch` of such a class, bound by `method_decorator`."""
+    if iscoroutinefunction(view):
+        return True
+    inner = view
+    while isinstance(inner, partial):
+        inner = inner.func
+    owner = getattr(inner, "__self__", None)
+    return bool(
+        getattr(inner, "__name__", "") == "dispatch" and getattr(owner, "view_is_async", False)
+    )
 
 
 FinderFor = Callable[..., Callable[[], "Steps[Reference]"]]
@@ -99,44 +141,123 @@ def finder_of(view: Callable[..., Any]) -> FinderFor | None:
     return getattr(view, "paywall_finder", None)
 
 
-def sync_door(view: Callable[..., Any], finder: FinderFor) -> Callable[..., HttpResponseBase]:
-    """A sync view behind the gate."""
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One call of a view: its request, and what stands around it."""
+
+    request: HttpRequest
+    given: Any
+    """What the view was given for it: Django REST framework wraps it."""
+    position: int
+    """Its place: 1 in a method."""
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...]) -> _Visit:
+        for position, value in enumerate(args[:2]):
+            inner = getattr(value, "_request", value)
+            if isinstance(inner, HttpRequest):
+                return cls(inner, value, position)
+        raise TypeError("payment_required: the view is not called with a request.")
+
+    @property
+    def framework_view(self) -> Any:
+        """The view of Django REST framework that is at work, if one is."""
+        if self.given is self.request:
+            return None
+        return (getattr(self.given, "parser_context", None) or {}).get("view")
+
+    def finalized(self, response: Any, args: Any, kwargs: Any) -> Any:
+        """Ready to be rendered: Django REST framework chooses how only after its handler."""
+        view = self.framework_view
+        if view is None or not hasattr(response, "status_code"):
+            return response
+        return view.finalize_response(self.given, response, *args, **kwargs)
+
+
+def sync_door(
+    view: Callable[..., Any], finder: FinderFor, hooks: Hooks | None = None
+) -> Callable[..., HttpResponseBase]:
+    """A sync view behind the gate. `hooks` are those of middleware that Django would call itself
+    if it called the view."""
     check_csrf = csrf_check_of(view)
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def door(*all_args: Any, **kwargs: Any) -> HttpResponseBase:
+        visit = _Visit.of(all_args)
+        request, args = visit.request, all_args[visit.position + 1 :]
+
         def enter() -> HttpResponseBase:
-            return _rendered(_in_request_transaction(view)(request, *args, **kwargs), view)
+            try:
+                response = _in_request_transaction(view)(*all_args, **kwargs)
+                response = visit.finalized(response, args, kwargs)
+                if hooks is not None:
+                    response = hooks.template_response(request, response)
+                return _rendered(response, view)
+            except Exception as error:
+                answer = hooks.exception(request, error) if hooks is not None else None
+                if answer is None:
+                    raise
+                return _rendered(answer, view)
 
         def enter_checked() -> HttpResponseBase:
+            if visit.framework_view is not None:
+                return enter()  # it checks by itself
             return check_csrf(request, args, kwargs) or enter()
 
-        find = finder(request, *args, **kwargs)
-        return run(through(request, Door(find, enter, enter_checked)))
+        find = finder(visit.given, *args, **kwargs)
+        entrance = Door(find, enter, enter_checked, login_url=getattr(view, "login_url", None))
+        return run(through(request, entrance))
 
     return door
 
 
-def async_door(view: Callable[..., Any], finder: FinderFor) -> Any:
+def async_door(view: Callable[..., Any], finder: FinderFor, hooks: Hooks | None = None) -> Any:
     """An async view behind the gate."""
     check_csrf = csrf_check_of(view)
 
     @wraps(view)
-    async def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        async def enter() -> HttpResponseBase:
-            response = await view(request, *args, **kwargs)
-            if hasattr(response, "render"):
-                return await arun(query(_rendered, response, view))
+    async def door(*all_args: Any, **kwargs: Any) -> HttpResponseBase:
+        visit = _Visit.of(all_args)
+        request, args = visit.request, all_args[visit.position + 1 :]
+        presence = Presence()
+
+        def finish(response: Any) -> HttpResponseBase:
+            if hooks is not None:
+                response = hooks.template_response(request, response)
             return _rendered(response, view)
+
+        async def enter() -> HttpResponseBase:
+            try:
+                response = await view(*all_args, **kwargs)
+                if hasattr(response, "render"):
+                    return await arun(query(finish, response))
+                return _rendered(response, view)
+            except Exception as error:
+                if hooks is None:
+                    raise
+                answer = await arun(query(hooks.exception, request, error))
+                if answer is None:
+                    raise
+                return await arun(query(_rendered, answer, view))
 
         async def enter_checked() -> HttpResponseBase:
             refused = await arun(query(check_csrf, request, args, kwargs))
             return refused or await enter()
 
-        find = finder(request, *args, **kwargs)
-        return await arun(through(request, Door(find, enter, enter_checked)))
+        find = finder(visit.given, *args, **kwargs)
+        login_url = getattr(view, "login_url", None)
+        entrance = Door(find, enter, enter_checked, presence, login_url)
+        return await arun(through(request, entrance), presence)
 
     return markcoroutinefunction(door)
+
+
+class Hooks(Protocol):
+    """What middleware does with what a view raises or returns, before it is rendered."""
+
+    def exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None: ...
+
+    def template_response(self, request: HttpRequest, response: Any) -> Any: ...
 
 
 def _finder(
@@ -160,9 +281,8 @@ def _finder(
 def _rendered(response: Any, view: Callable[..., Any]) -> HttpResponseBase:
     """The view's response, rendered: a template that fails must fail before anyone pays."""
     if response is None or not hasattr(response, "status_code"):
-        name = getattr(view, "__qualname__", repr(view))
         raise ValueError(
-            f"The view {name} returned {type(response).__name__}, not an HttpResponse."
+            f"The view {_name_of(view)} returned {type(response).__name__}, not an HttpResponse."
         )
     if callable(getattr(response, "render", None)) and not getattr(response, "is_rendered", True):
         response = response.render()

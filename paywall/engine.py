@@ -10,14 +10,17 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
+from django.utils import timezone
 
 from paywall import (
     batches,
     conf,
     confirmation,
+    credit,
     database,
     facilitators,
     faults,
@@ -25,6 +28,7 @@ from paywall import (
     outbox,
     refunds,
     settlement,
+    throttle,
 )
 from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
@@ -106,11 +110,37 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
-    try:
-        run(outbox.watch_gas())
-    except (NodeError, LedgerUnavailable) as error:
-        log.warning("The balances of our wallets cannot be read: %s", error)
+    for duty in (_watch_gas, credit.forgive, throttle.forget_old, prune):
+        try:
+            duty()
+        except (NodeError, LedgerUnavailable) as error:
+            log.warning("%s: %s", duty.__name__, error)
+        except Exception:
+            log.exception("%s failed", duty.__name__)
     return land() + _round(_to_sweep(), _resolve, "unknown")
+
+
+def _watch_gas() -> None:
+    run(outbox.watch_gas())
+
+
+PRUNED_AFTER = timedelta(days=30)
+
+
+def prune(most: int = 200) -> int:
+    """Delete payments that came to nothing long ago: never settled, never delivered, expired, and
+    without a transaction. Strangers make them for nothing. Returns how many."""
+    before = timezone.now() - PRUNED_AFTER
+    rows = Payment.objects.using(database.alias()).filter(
+        closed_at__lt=before,
+        expires_at__lt=before,
+        state=State.FAILED,
+        delivered_at__isnull=True,
+        settled_at__isnull=True,
+        tx_hash="",
+    )
+    keys = list(rows.order_by("closed_at").values_list("pk", flat=True)[:most])
+    return ledger.prune(keys) if keys else 0
 
 
 def confirm_payments() -> Counter[str]:
@@ -123,7 +153,7 @@ def confirm_payments() -> Counter[str]:
     for group in confirmation.groups():
         try:
             counts += run(confirmation.scan(group))
-        except (NodeError, LedgerUnavailable) as error:
+        except (NodeError, LedgerUnavailable, StaleMove) as error:
             log.warning("%s cannot be read: %s", group.network, error)
         except Exception:
             log.exception("%s could not be read", group.network)
@@ -196,7 +226,7 @@ def _settle_in_batches(payments: list[Payment]) -> Iterator[Payment]:
         if payment.account_id not in own:
             own[payment.account_id] = _own_facilitator(payment.account_id)
         facilitator = own[payment.account_id]
-        if facilitator is not None and facilitator.can_carry(settlement.order(payment)):
+        if facilitator is not None and _can_carry(facilitator, payment):
             together[facilitator.name, payment.network].append(payment)
         else:
             alone.append(payment)
@@ -210,6 +240,14 @@ def _settle_in_batches(payments: list[Payment]) -> Iterator[Payment]:
             except LedgerUnavailable as error:
                 log.warning("A batch of %d could not be written: %s", len(batch), error)
     yield from alone
+
+
+def _can_carry(facilitator: OnchainFacilitator, payment: Payment) -> bool:
+    try:
+        return run(facilitator.can_carry(settlement.order(payment)))
+    except NodeError as error:
+        log.warning("payment=%s goes alone: %s", payment.pk, error)
+        return False
 
 
 def _own_facilitator(account_id: int) -> OnchainFacilitator | None:

@@ -19,19 +19,30 @@ class Code(StrEnum):
     BAD_SIGNATURE = "invalid_exact_evm_payload_signature"
     WRONG_RECIPIENT = "invalid_exact_evm_payload_recipient_mismatch"
     WRONG_AMOUNT = "invalid_exact_evm_payload_authorization_value_mismatch"
+    VALID_TOO_LONG = "authorization_valid_too_long"
     EXPIRED = "invalid_exact_evm_payload_authorization_valid_before"
     NOT_YET_VALID = "invalid_exact_evm_payload_authorization_valid_after"
     VERIFICATION_FAILED = "verification_failed"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
     SETTLEMENT_REFUSED = "settlement_refused"
-    ALREADY_USED = "payment_already_used"
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_LOST = "payment_lost"
+
+    # 403 and 409, without an offer: who paid already is not asked to pay again
+    ALREADY_USED = "payment_already_used"
+    PROOF_REQUIRED = "wallet_proof_required"
 
     # 400: not a credential at all
     INVALID_PAYLOAD = "invalid_payload"
     INVALID_VERSION = "invalid_x402_version"
     AMBIGUOUS_CREDENTIAL = "ambiguous_credential"
     CREDENTIAL_TOO_LARGE = "credential_too_large"
+
+    # 405: the path is sold, but not for this method
+    METHOD_NOT_SOLD = "method_not_sold"
+
+    # 429: come back later
+    TOO_MANY_REQUESTS = "too_many_requests"
 
     # 503: our side; nothing is asked of the buyer but to come back
     SETTLEMENT_PENDING = "settlement_pending"
@@ -41,6 +52,8 @@ class Code(StrEnum):
 
     # written on payments, never sent on its own
     VIEW_FAILED = "view_failed"
+    NOTHING_DELIVERED = "nothing_delivered"
+    PAYER_REVERTED = "payer_reverted_lately"
     ABANDONED = "abandoned"
     REVERTED = "transaction_reverted"
     NEVER_SETTLED = "never_settled"
@@ -56,17 +69,25 @@ SENTENCES: dict[Code, str] = {
     Code.BAD_SIGNATURE: "The signature is not the payer's.",
     Code.WRONG_RECIPIENT: "The payment goes to another recipient.",
     Code.WRONG_AMOUNT: "The payment is of another amount.",
+    Code.VALID_TOO_LONG: "The authorization is valid for longer than the offer allows.",
     Code.EXPIRED: "The authorization has expired.",
     Code.NOT_YET_VALID: "The authorization is not valid yet.",
     Code.VERIFICATION_FAILED: "The facilitator did not find the payment valid.",
+    Code.INSUFFICIENT_FUNDS: "The payer does not have that much. Nothing was charged.",
     Code.SETTLEMENT_REFUSED: "The payment could not be settled. Nothing was charged.",
     Code.ALREADY_USED: "This payment has been used: what it bought was delivered.",
+    Code.PROOF_REQUIRED: (
+        "This payment was made a while ago. Sign in with its wallet (SIGN-IN-WITH-X), or come with "
+        "the browser that paid, to collect what it bought."
+    ),
     Code.PAYMENT_FAILED: "This payment failed earlier. Nothing was charged; sign a new one.",
     Code.PAYMENT_LOST: "This payment did not stay on the chain.",
     Code.INVALID_PAYLOAD: "The payment header is not a well-formed payment payload.",
     Code.INVALID_VERSION: "The payment header's x402Version is not one this header can carry.",
     Code.AMBIGUOUS_CREDENTIAL: "Send one payment header, once.",
     Code.CREDENTIAL_TOO_LARGE: "The payment header is too large.",
+    Code.METHOD_NOT_SOLD: "This path is not sold for that method.",
+    Code.TOO_MANY_REQUESTS: "Too many payments from here could not be paid. Try again later.",
     Code.SETTLEMENT_PENDING: (
         "The payment's outcome is not known yet. Do not pay again: "
         "send the same payment once more after a while."
@@ -77,6 +98,8 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_FOR_SALE: "This resource cannot be sold at the moment.",
     Code.UNAVAILABLE: "Payments cannot be taken at the moment. Nothing was charged; try again.",
     Code.VIEW_FAILED: "The resource failed, so the payment was not taken.",
+    Code.NOTHING_DELIVERED: "The view sent the buyer elsewhere, so the payment was not taken.",
+    Code.PAYER_REVERTED: "A transaction for this wallet failed of late: it is not tried again.",
     Code.ABANDONED: "The request ended before the payment was sent.",
     Code.REVERTED: "The transaction reverted: nothing moved.",
     Code.NEVER_SETTLED: "The authorization expired unused.",
@@ -99,23 +122,35 @@ class NotForSale(PaywallError):
 class Refused(PaywallError):
     """The credential is not accepted. Nothing was charged by this request.
 
-    `code` and `detail` go to the buyer; `status` is 402, or 400 for what is no credential.
+    `code` and `detail` go to the buyer; `status` is 402; 400 for what is no credential; 403 or 409
+    for who has paid and must not be asked to pay again.
     """
 
     def __init__(
-        self, code: Code, detail: str = "", *, status: int = 402, transaction: str = ""
+        self,
+        code: Code,
+        detail: str = "",
+        *,
+        status: int = 402,
+        transaction: str = "",
+        receipt: str = "",
     ) -> None:
         self.code = code
         self.detail = detail or SENTENCES[code]
         self.status = status
         self.transaction = transaction
+        self.receipt = receipt
         super().__init__(f"{self.code}: {self.detail}")
 
 
 class Unavailable(PaywallError):
-    """Our fault or our facilitator's: 503 with Retry-After and no new challenge."""
+    """Not now: 503 for our fault or our facilitator's, 429 for who tries too often; with
+    Retry-After and no new challenge."""
 
-    def __init__(self, code: Code, detail: str = "", *, transaction: str = "") -> None:
+    def __init__(
+        self, code: Code, detail: str = "", *, transaction: str = "", status: int = 503
+    ) -> None:
+        self.status = status
         self.code = code
         self.detail = detail or SENTENCES[code]
         self.transaction = transaction

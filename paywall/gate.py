@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from django.utils import timezone
 
 from paywall import (
     access,
     audiences,
+    caches,
     conf,
     database,
     ledger,
@@ -22,11 +27,12 @@ from paywall import (
     responses,
     settlement,
     verification,
+    wallets,
 )
 from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
 from paywall.models import Resource
 from paywall.models.payments import State
-from paywall.steps import call, query
+from paywall.steps import Presence, call, query
 from paywall.vocabulary import Authorization, Outcome, Rejected, Settled, Unknown
 
 if TYPE_CHECKING:
@@ -40,8 +46,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NEVER_CHARGED = frozenset({"HEAD", "OPTIONS"})
+NEVER_CHARGED = frozenset({"HEAD", "OPTIONS", "TRACE"})
 """Methods that ask about a resource: they get the challenge, whatever they bring."""
+
+CREDENTIAL_IS_ENOUGH_FOR = timedelta(minutes=10)
+"""Since the claim. Later, a signature that everybody can read in the chain proves nobody's right to
+collect: the wallet signs in, or the browser or user that paid comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,10 @@ class Door:
     """The view, for a request that brought a payment: nobody can forge that."""
     view_for_browsers: Callable[[], Any]
     """The view behind Django's CSRF check, for what a browser sends by itself."""
+    presence: Presence = field(default_factory=Presence)
+    """Whether whoever asked still waits."""
+    login_url: str | None = None
+    """Where the view itself sends people to sign in, if it says so."""
 
 
 def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
@@ -62,8 +76,9 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         reference = yield from door.find()
         sale = offers.peek(reference) or (yield from query(offers.load, reference))
     except NotForSale as error:
-        log.error("%s %s cannot be sold: %s", request.method, request.path, error)
+        log.error("%s %s cannot be sold: %s", request.method, quote(request.path), error)
         return responses.not_for_sale()
+    caches.keep_out(request)
 
     if sale.access != Resource.Access.REQUEST and (yield from query(access.admits, request, sale)):
         response: HttpResponseBase = yield from call(door.view_for_browsers)
@@ -79,15 +94,15 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     try:
         credential = _credential(request)
         if credential is None:
-            if free and request.method not in NEVER_CHARGED:
+            if free and request.method not in NEVER_CHARGED and not audiences.is_prefetch(request):
                 given = yield from _give(request, door, free)
                 if given is not None:
                     return given
             if responses.wants_page(request):
                 return (yield from query(responses.challenge_page, request, sale))
             return responses.challenge(request, sale)
-        url = request.build_absolute_uri()
-        offer, authorization = yield from verification.check(sale, credential, url)
+        urls = request.build_absolute_uri(), audiences.url_to_keep(request)
+        offer, authorization = yield from verification.check(sale, credential, urls)
         payment = yield from _take(request, sale, credential, offer, authorization)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
@@ -95,7 +110,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     except Unavailable as reason:
         return responses.unavailable(reason, _failure(offer, reason))
     except LedgerUnavailable:
-        log.exception("%s %s: nothing could be written", request.method, request.path)
+        log.exception("%s %s: nothing could be written", request.method, quote(request.path))
         broken = Unavailable(Code.UNAVAILABLE)
         return responses.unavailable(broken, _failure(offer, broken))
 
@@ -103,19 +118,32 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
 def _give(
     request: HttpRequest, door: Door, free: tuple[Free, ...]
 ) -> Steps[HttpResponseBase | None]:
-    """A free request, if there is one left; one that fails is not counted."""
+    """A free request, if there is one left; one that delivers nothing is not counted."""
     taken = yield from query(audiences.take_free, request, free)
     if taken is None:
         return None
     try:
         response: HttpResponseBase = yield from call(door.view_for_browsers)
-    except Exception:
+    except BaseException:
         yield from query(audiences.give_back, taken)
         raise
-    if response.status_code >= 400:
+    if _why_nothing_is_delivered(request, door, response):
         yield from query(audiences.give_back, taken)
     responses.mark_free(response, taken.left)
     return response
+
+
+def _why_nothing_is_delivered(
+    request: HttpRequest, door: Door, response: HttpResponseBase
+) -> Code | None:
+    """The view failed; or sent its visitor to sign in, or said that nothing is new. Every other
+    redirect is a delivery: its address may be what was bought."""
+    status = response.status_code
+    if status >= 400:
+        return Code.VIEW_FAILED
+    if status == 304 or responses.is_redirect_to_login(request, response, door.login_url):
+        return Code.NOTHING_DELIVERED
+    return None
 
 
 def _credential(request: HttpRequest) -> Credential | None:
@@ -132,13 +160,19 @@ def _take(
     authorization: Authorization,
 ) -> Steps[Payment]:
     """Claim the authorization, or take up its payment where an earlier request left it."""
+    url = audiences.url_to_keep(request)
     purpose = ledger.Purpose(
-        sale.resource_id, str(request.method), request.build_absolute_uri(), sale.policy
+        sale.resource_id, str(request.method), url, sale.policy, access.holder_of(request)
     )
+    earlier = yield from query(ledger.find, [authorization.identity])
+    if earlier is not None:
+        return (yield from _take_up(request, earlier, purpose))
+    if sale.policy == Resource.Policy.AFTER:
+        yield from verification.require_means(request, offer, authorization, url)
     hold = conf.get().view_timeout
-    ask_credit = sale.policy == Resource.Policy.BACKGROUND and (
-        yield from verification.can_afford(offer, authorization)
-    )
+    ask_credit = sale.policy == Resource.Policy.BACKGROUND
+    ask_credit = ask_credit and verification.may_have_credit(authorization)
+    balance = (yield from verification.balance(offer, authorization)) if ask_credit else None
 
     def claim() -> tuple[Payment, bool]:
         return ledger.claim(
@@ -149,12 +183,17 @@ def _take(
             user_id=access.signed_in(request),
             hold=hold,
             ask_credit=ask_credit,
+            balance=balance,
         )
 
     payment, is_new = yield from query(claim)
     if is_new:
         return payment
+    return (yield from _take_up(request, payment, purpose))
 
+
+def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:
+    """Go on with a payment that an earlier request claimed. Raises `Refused`, `Unavailable`."""
     transaction = payment.tx_hash
     if (payment.resource_id, payment.method, payment.url) != (
         purpose.resource_id,
@@ -166,14 +205,32 @@ def _take(
         raise Refused(Code.PAYMENT_LOST, transaction=transaction)
     if payment.state == State.FAILED:
         raise Refused(Code.PAYMENT_FAILED)
+    may_collect = yield from query(_may_collect, request, payment)
     if payment.delivered_at is not None:
-        raise Refused(Code.ALREADY_USED, transaction=transaction)
-    taken = yield from query(ledger.take_up, payment, max(hold, settlement.settle_hold()))
+        # Without an offer: a buyer whose response was lost must not pay for it twice.
+        receipt = (yield from query(receipts.path, payment)) if may_collect else None
+        url = request.build_absolute_uri(receipt) if receipt else ""
+        raise Refused(Code.ALREADY_USED, status=409, transaction=transaction, receipt=url)
+    if not may_collect:
+        raise Refused(Code.PROOF_REQUIRED, status=403, transaction=transaction)
+    hold = max(conf.get().view_timeout, settlement.settle_hold())
+    taken = yield from query(ledger.take_up, payment, hold)
     if taken is None and payment.state == State.SETTLING:
         taken = yield from settlement.overtake(payment)
     if taken is None:
         raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
     return taken
+
+
+def _may_collect(request: HttpRequest, payment: Payment) -> bool:
+    """Whether what a payment bought may go to whoever sent this request. May query."""
+    if timezone.now() - payment.created_at <= CREDENTIAL_IS_ENOUGH_FOR:
+        return True
+    if payment.holder and payment.holder == access.holder_of(request):
+        return True
+    if payment.user_id is not None and payment.user_id == access.signed_in(request):
+        return True
+    return wallets.signed_in(request) == payment.payer
 
 
 def _sell(
@@ -201,13 +258,16 @@ def _serve_then_settle(
     request: HttpRequest, door: Door, sale: ForSale, payment: Payment
 ) -> Steps[HttpResponseBase]:
     """Policy `after`: run the view, hold what it answers, settle, release."""
-    response = yield from _serve_unpaid(door, payment)
-    if response.status_code >= 400:
+    response, failed = yield from _serve_unpaid(request, door, payment)
+    if failed:
         return response
-    delivery = _Delivery(sale)
+    delivery = _Delivery(request, door, sale)
     try:
         result = yield from settlement.settle(payment, then=delivery)
         _require_settled(payment, result)
+        if not delivery.is_written:
+            yield from query(_owe, payment)
+            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
     except BaseException:
         _discard(response)
         raise
@@ -218,24 +278,33 @@ def _serve_on_credit(
     request: HttpRequest, door: Door, sale: ForSale, payment: Payment
 ) -> Steps[HttpResponseBase]:
     """Policy `background`, within the exposure limits: serve at once, the engine settles."""
-    response = yield from _serve_unpaid(door, payment)
-    if response.status_code >= 400:
+    response, failed = yield from _serve_unpaid(request, door, payment)
+    if failed:
         return response
-    return (yield from _deliver_and_release(request, response, sale, payment))
+    return (yield from _deliver_and_release(request, door, response, sale, payment))
 
 
-def _serve_unpaid(door: Door, payment: Payment) -> Steps[HttpResponseBase]:
-    """Run the view before the money is taken: if it fails, the payment is not taken."""
+def _serve_unpaid(
+    request: HttpRequest, door: Door, payment: Payment
+) -> Steps[tuple[HttpResponseBase, bool]]:
+    """Run the view before the money is taken. If it delivers nothing, the payment is not taken:
+    then True comes with what it answered."""
     try:
         response: HttpResponseBase = yield from call(door.view)
     except Exception as error:
-        yield from _fail(payment, type(error).__name__)
+        yield from _fail(payment, Code.VIEW_FAILED, type(error).__name__)
         raise
-    if response.status_code >= 400:
-        yield from _fail(payment, f"status {response.status_code}")
-        outcome = _outcome(payment, success=False, code=Code.VIEW_FAILED)
-        responses.mark_paid(response, outcome, None)
-    return response
+    except BaseException:
+        # Who asked is gone, and may ask again.
+        yield from query(ledger.let_go, payment, due_in=conf.get().view_timeout)
+        raise
+    why = _why_nothing_is_delivered(request, door, response)
+    if why is None:
+        return response, False
+    yield from _fail(payment, why, f"status {response.status_code}")
+    outcome = _outcome(payment, success=False, code=why)
+    responses.mark_paid(response, outcome, None)
+    return response, True
 
 
 def _settle_then_serve(
@@ -251,21 +320,28 @@ def _settle_then_serve(
     yield from query(ledger.hold, payment, conf.get().view_timeout)
     try:
         response: HttpResponseBase = yield from call(door.view)
-    except Exception:
+    except BaseException:
         yield from query(_owe, payment)
         raise
-    if response.status_code >= 400:
+    if _why_nothing_is_delivered(request, door, response):
         _mark_paid(request, response, payment, (yield from query(_owe, payment)))
         return response
-    return (yield from _deliver_and_release(request, response, sale, payment))
+    return (yield from _deliver_and_release(request, door, response, sale, payment))
 
 
 def _deliver_and_release(
-    request: HttpRequest, response: HttpResponseBase, sale: ForSale, payment: Payment
+    request: HttpRequest,
+    door: Door,
+    response: HttpResponseBase,
+    sale: ForSale,
+    payment: Payment,
 ) -> Steps[HttpResponseBase]:
-    delivery = _Delivery(sale)
+    delivery = _Delivery(request, door, sale)
     try:
         yield from query(delivery, payment)
+        if not delivery.is_written:
+            yield from query(ledger.let_go, payment)
+            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
     except BaseException:
         _discard(response)
         raise
@@ -273,23 +349,32 @@ def _deliver_and_release(
 
 
 class _Delivery:
-    """What is written when a payment delivers, and what the response needs of it."""
+    """What is written when a payment delivers, and what the response needs of it.
 
-    def __init__(self, sale: ForSale) -> None:
-        self.sale = sale
+    To who hung up meanwhile nothing is delivered: it is there to be collected.
+    """
+
+    def __init__(self, request: HttpRequest, door: Door, sale: ForSale) -> None:
+        self.request, self.door, self.sale = request, door, sale
+        self.is_written = False
         self.receipt: str | None = None
         self.secret: str | None = None
 
     def __call__(self, payment: Payment) -> None:
-        self.receipt, self.secret = _deliver(payment, self.sale)
+        if self.door.presence.is_gone:
+            return
+        self.receipt, self.secret = _deliver(payment, self.sale, self.request)
+        self.is_written = True
 
 
 @database.durable
-def _deliver(payment: Payment, sale: ForSale) -> tuple[str | None, str | None]:
+def _deliver(
+    payment: Payment, sale: ForSale, request: HttpRequest
+) -> tuple[str | None, str | None]:
     """One transaction: once this is written, nothing may fail any more before the release."""
     ledger.delivered(payment, sale)
     is_pass = sale.access != Resource.Access.REQUEST
-    return receipts.path(payment), access.grant(payment, sale) if is_pass else None
+    return receipts.path(payment), access.grant(payment, sale, request) if is_pass else None
 
 
 @database.durable
@@ -304,7 +389,8 @@ def _release(
 ) -> HttpResponseBase:
     _mark_paid(request, response, payment, delivery.receipt)
     if delivery.secret is not None:
-        access.hand(request, response, delivery.sale, delivery.secret)
+        access.hand(request, response, delivery.secret)
+    caches.answer_whole(request)
     return response
 
 
@@ -323,10 +409,11 @@ def _require_settled(payment: Payment, result: Settled | Rejected | Unknown) -> 
             raise Refused(Code.SETTLEMENT_REFUSED, detail)
 
 
-def _fail(payment: Payment, why: str) -> Steps[None]:
-    """The view failed, so the payment is not taken. If that cannot be written, the sweep will."""
+def _fail(payment: Payment, code: Code, why: str) -> Steps[None]:
+    """Nothing was delivered, so the payment is not taken. If that cannot be written, the sweep
+    will."""
     try:
-        yield from query(ledger.failed, payment, Code.VIEW_FAILED, why)
+        yield from query(ledger.failed, payment, code, why)
     except (LedgerUnavailable, StaleMove):
         log.exception("payment=%s was not taken; the view failed (%s)", payment.pk, why)
 

@@ -30,7 +30,7 @@ from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from paywall import credit, database, receipts, signals
+from paywall import coupons, credit, database, receipts, signals
 from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import AccessPass, Account, Payment, PaymentEvent, Resource
 from paywall.models.payments import State
@@ -38,6 +38,7 @@ from paywall.vocabulary import Authorization, Offer, Paid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from paywall.models.payments import PaymentQuerySet
     from paywall.offers import ForSale
@@ -57,6 +58,8 @@ class Purpose:
     url: str
     policy: str = Resource.Policy.AFTER.value
     """The resource's, when it was sold."""
+    holder: str = ""
+    """The hash of the secret of the browser that pays; "" where it brings none."""
 
 
 def claim(
@@ -68,12 +71,14 @@ def claim(
     user_id: Any = None,
     hold: float,
     ask_credit: bool = False,
+    balance: Decimal | None = None,
 ) -> tuple[Payment, bool]:
     """The payment of an authorization, and whether this call made it.
 
     The insert is the lock: of any number of callers with one authorization, one gets True and
     holds the payment for `hold` seconds. With `ask_credit` it may come out `on_credit`: then it
-    may deliver before it is settled.
+    may deliver before it is settled; but its payer never owes more than `balance`, if that is
+    known (in units of the currency). Raises `Refused` where a coupon is used up.
     """
     now = timezone.now()
     payment = Payment(
@@ -83,6 +88,7 @@ def claim(
         user_id=user_id,
         method=purpose.method,
         url=purpose.url,
+        holder=purpose.holder,
         protocol=protocol,
         policy=purpose.policy,
         offer=offer.snapshot(),
@@ -99,7 +105,7 @@ def claim(
         due_at=now,
     )
     try:
-        _insert(payment, ask_credit)
+        _insert(payment, ask_credit, balance)
     except LedgerUnavailable as error:
         if not isinstance(error.__cause__, IntegrityError):
             raise
@@ -111,12 +117,12 @@ def claim(
 
 
 @database.durable
-def _insert(payment: Payment, ask_credit: bool) -> None:
-    payment.on_credit = ask_credit and credit.give(payment)
-    payment.pk = None
+def _insert(payment: Payment, ask_credit: bool, balance: Decimal | None) -> None:
+    database.set_fields(payment, on_credit=ask_credit and credit.give(payment, balance))
     database.insert(payment)
+    coupons.use(payment)
     if payment.on_credit and not credit.count_for_all(payment):
-        payment.on_credit = False
+        database.set_fields(payment, on_credit=False)
         payment.save(using=database.alias(), update_fields=["on_credit"])
 
 
@@ -175,7 +181,7 @@ def note(payment: Payment, kind: str, *, transaction: str = "", **data: Any) -> 
         Payment.objects.using(database.alias()).filter(pk=payment.pk, tx_hash="").update(
             tx_hash=transaction
         )
-        payment.tx_hash = transaction
+        database.set_fields(payment, tx_hash=transaction)
     _record([payment], kind, timezone.now(), transaction=transaction, **data)
 
 
@@ -206,7 +212,7 @@ def asks_another(payment: Payment, facilitator: str, hold: float) -> None:
     rows = _rows(payment).filter(state=State.SETTLING)
     if not rows.update(facilitator=facilitator, held_until=now + timedelta(seconds=hold)):
         raise StaleMove(f"payment={payment.pk} was taken over")
-    payment.facilitator = facilitator
+    database.set_fields(payment, facilitator=facilitator)
     _record([payment], "asks another", now, facilitator=facilitator)
 
 
@@ -240,7 +246,7 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
 
     What was settled once, and taken back by the chain, is `lost`.
     """
-    if payment.state == State.SETTLING and payment.settled_at is not None:
+    if _was_settled(payment):
         lost(payment, code, detail)
         return
     _move(
@@ -255,7 +261,11 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
     if payment.delivered_at is not None:
         revoke_pass(payment)
     credit.lose_favour(payment)
-    credit.take_back([payment])
+    coupons.give_back(payment)
+    if payment.on_credit and payment.delivered_at is not None:
+        credit.lose(payment)
+    else:
+        credit.take_back([payment])
 
 
 @database.durable
@@ -276,7 +286,7 @@ def delivered(payment: Payment, sale: ForSale | None = None) -> None:
     )
     if not changed:
         raise StaleMove(f"payment={payment.pk} cannot be delivered")
-    payment.delivered_at = now
+    database.set_fields(payment, delivered_at=now)
     if payment.state == State.CLAIMED:
         receipts.issue([payment], now, sale)
     elif payment.settled_at is not None and now - payment.settled_at > COLLECTED_AFTER:
@@ -331,8 +341,9 @@ def taken_back(payment: Payment, state: State, reason: str) -> None:
 
     Raises `StaleMove`.
     """
-    origin = State(payment.state)
-    assert (origin, state) in _BACK
+    origin = State(_fresh(payment).state)
+    if (origin, state) not in _BACK:
+        raise StaleMove(f"payment={payment.pk} is {origin}: it cannot be taken back to {state}")
     changes: dict[str, Any] = {"block_number": None, "block_hash": "", "confirmed_at": None}
     _move([payment], [origin], state, **changes, due_at=timezone.now(), error_detail=reason)
     if payment.on_credit and state == State.SETTLING:
@@ -357,7 +368,7 @@ def moved_to_block(payment: Payment, evidence: Paid) -> None:
 @database.durable
 def lost(payment: Payment, code: str, detail: str = "") -> None:
     """It was settled and the chain shows otherwise: passes go. Raises `StaleMove`."""
-    was_taken_back = payment.state == State.SETTLING and payment.settled_at is not None
+    was_taken_back = _was_settled(payment)
     origin = State.SETTLING if was_taken_back else State.SETTLED
     _move(
         [payment],
@@ -370,15 +381,41 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
     )
     revoke_pass(payment)
     credit.lose_favour(payment)
-    if was_taken_back:
-        credit.take_back([payment])
+    if payment.on_credit:
+        if not was_taken_back:
+            credit.count_again(payment)
+        credit.lose(payment)
+
+
+def _was_settled(payment: Payment) -> bool:
+    """Whether it is in `settling` because the chain took back what it had shown. Read here and
+    now: the object may be older than what others did."""
+    row = _fresh(payment)
+    return row.state == State.SETTLING and row.settled_at is not None
 
 
 @database.durable
-def revoke_pass(payment: Payment) -> None:
-    """What a payment opened closes."""
+def revoke_pass(payment: Payment) -> bool:
+    """What a payment opened closes. Whether it opened something until now."""
     passes = AccessPass.objects.using(database.alias()).filter(payment=payment)
-    passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+    return bool(passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now()))
+
+
+@database.durable
+def restore_pass(payment: Payment) -> None:
+    """What a payment had opened is open again."""
+    AccessPass.objects.using(database.alias()).filter(payment=payment).update(revoked_at=None)
+
+
+@database.durable
+def prune(keys: Sequence[int]) -> int:
+    """Delete payments that failed and left nothing behind, with their events. Returns how many."""
+    rows = Payment.objects.using(database.alias()).filter(
+        pk__in=keys, state=State.FAILED, receipt__isnull=True, access_pass__isnull=True
+    )
+    left = list(rows.filter(refunds__isnull=True).values_list("pk", flat=True))
+    PaymentEvent.objects.using(database.alias()).filter(payment__in=left).delete()
+    return Payment.objects.using(database.alias()).filter(pk__in=left).delete()[0]
 
 
 def account(payment: Payment) -> Account:
@@ -407,7 +444,7 @@ def _move(
     """
     now = timezone.now()
     rows = _all_rows(payments) if whoever_holds else _rows(*payments)
-    changed = rows.filter(state__in=origins).update(state=state, **changes)
+    changed = rows.filter(state__in=origins).move(state, **changes)
     if changed != len(payments):
         keys = ", ".join(f"payment={payment.pk}" for payment in payments)
         raise StaleMove(f"{keys} did not move to {state}: somebody else moved it")
@@ -418,9 +455,8 @@ def _move(
     }
     _record(payments, state, now, **told)
     for payment in payments:
-        came_from, payment.state = payment.state, state
-        for name, value in changes.items():
-            setattr(payment, name, value)
+        came_from = payment.state
+        database.set_fields(payment, state=state, **changes)
         _log_move(payment, came_from)
         for sent in (signals.payment_moved, signal):
             if sent is not None and sent.has_listeners():

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
+
+import httpx
 
 _FIELD = re.compile(r"\b(payment|refund|transaction)=(\S+?)(?=[\s:,]|$)")
 
@@ -24,3 +27,26 @@ class Fields(logging.Filter):
             value = named.get(name)
             setattr(record, name, int(value) if value and value.isdecimal() else value)
         return True
+
+
+class WithoutQueries(logging.Filter):
+    """Takes path and query off URLs in what httpx logs: nodes and facilitators have keys there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.args and isinstance(record.args, tuple):
+            record.args = tuple(map(_shortened, record.args))
+        return True
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, httpx.URL):
+        return f"{value.scheme}://{value.host}{f':{value.port}' if value.port else ''}"
+    return value
+
+
+def install() -> None:
+    """Called at start-up."""
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, WithoutQueries) for known in logger.filters):
+            logger.addFilter(WithoutQueries())

@@ -6,10 +6,12 @@ A request that brings no payment is answered from here without a query.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
@@ -53,16 +55,53 @@ class ForSale:
     """On the monotonic clock."""
     tiers: tuple[Tier, ...] = ()
     """What audiences pay instead of everyone's price."""
+    _combined: dict[tuple[int, ...], ForSale] = field(default_factory=dict, compare=False)
+
+    def cheapest(self, tiers: tuple[int, ...]) -> ForSale:
+        """How it is sold to who belongs to some of the tiers, by their places: in each currency at
+        the lowest price. All their other offers can be taken too, without being made."""
+        found = self._combined.get(tiers)
+        if found is None:
+            found = self._combined[tiers] = self._combine([self.tiers[at] for at in tiers])
+        return found
+
+    def _combine(self, tiers: list[Tier]) -> ForSale:
+        sources = [self.offers, *(tier.sale.offers for tier in tiers if tier.sale is not None)]
+        best: dict[str, tuple[Offer, ...]] = {}
+        for offers in sources:
+            for currency in dict.fromkeys(offer.currency for offer in offers):
+                own = tuple(offer for offer in offers if offer.currency == currency)
+                if currency not in best or own[0].price < best[currency][0].price:
+                    best[currency] = own
+        chosen = tuple(offer for own in best.values() for offer in own)
+        former = list(self.former_offers)
+        for tier in tiers:
+            former += tier.sale.former_offers if tier.sale is not None else ()
+        others = [offer for offers in sources for offer in offers if offer not in chosen]
+        former += [(offer, math.inf) for offer in others]
+        goods = Goods(self.title, self.description, self.mime_type)
+        return replace(
+            self,
+            offers=chosen,
+            former_offers=tuple(former),
+            challenge=protocols.challenge(goods, chosen),
+            tiers=(),
+            _combined={},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
     """So many free requests for each holder."""
 
-    price_id: int
+    resource_id: int
+    audience_id: int
     uses: int
     per: str
     every: str
+    balance: Decimal | None = None
+    """What a wallet must have, in the currency."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +129,9 @@ def peek(reference: Reference) -> ForSale | None:
 
 def load(reference: Reference) -> ForSale:
     """A resource from the database, kept for a while. Raises `NotForSale`."""
+    load_patiently = database.patient(_load)
     started = time.monotonic()
-    found = _load(reference, started + conf.get().cache_seconds)
+    found = load_patiently(reference, started + conf.get().cache_seconds)
     with _lock:
         _cache.pop(reference, None)
         while len(_cache) >= MAX_CACHED:
@@ -214,10 +254,17 @@ def _tiers(
     stale_at: float,
 ) -> tuple[Tier, ...]:
     """What each audience pays; in currencies in which it has no price, what everyone does."""
-    audiences = {p.audience for p, _ in prices if p.audience is not None and p.audience.active}
+    now = timezone.now()
+    since = now - timedelta(seconds=conf.get().offer_timeout)
+    audiences = {p.audience for p, _ in prices if p.audience is not None}
     tiers = []
     for audience in sorted(audiences, key=lambda audience: audience.pk):
         own = [(p, until) for p, until in prices if p.audience_id == audience.pk]
+        ended = audience.ended_at
+        if (ended is not None and ended <= now) or audience.is_used_up:
+            if ended is None or ended > since:
+                tiers.append(_ended_tier(resource, audience, own, accounts, stale_at))
+            continue
         paid = [(p, until) for p, until in own if p.amount]
         currencies = {p.currency for p, until in paid if until is None}
         others = [
@@ -226,15 +273,41 @@ def _tiers(
             if p.audience_id is None and p.currency not in currencies
         ]
         free = tuple(
-            Free(p.pk, p.free_uses, p.free_per, p.free_every)
+            Free(
+                resource.pk,
+                audience.pk,
+                p.free_uses,
+                p.free_per,
+                p.free_every,
+                p.free_balance,
+                p.currency,
+            )
             for p, until in own
             if p.free_uses and until is None
         )
         sale = _for_sale(resource, paid + others, accounts, stale_at) if currencies else None
-        tiers.append(
-            Tier(audience.kind, audience.group_id, audience.coupon, audience.hook, sale, free)
-        )
+        tiers.append(_tier(audience, sale, free))
     return tuple(tiers)
+
+
+def _tier(audience: Audience, sale: ForSale | None, free: tuple[Free, ...]) -> Tier:
+    return Tier(audience.kind, audience.group_id, audience.coupon, audience.hook, sale, free)
+
+
+def _ended_tier(
+    resource: Resource,
+    audience: Audience,
+    prices: list[tuple[Price, datetime | None]],
+    accounts: list[Account],
+    stale_at: float,
+) -> Tier:
+    """What an audience paid that ended a short while ago: nobody is offered it, and who was may
+    still take it."""
+    ended = audience.ended_at or timezone.now()
+    own: list[tuple[Price, datetime | None]] = [
+        (p, min(until or ended, ended)) for p, until in prices if p.amount
+    ]
+    return _tier(audience, _for_sale(resource, own, accounts, stale_at), ())
 
 
 def _prices(
@@ -281,6 +354,7 @@ def _offer(price: Price, account: Account, policy: str) -> Offer | None:
         currency=price.currency,
         symbol=account.symbol,
         decimals=account.decimals,
+        for_coupon=price.audience is not None and price.audience.kind == Audience.Kind.COUPON,
     )
 
 

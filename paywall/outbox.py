@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.db.models import F, Q
@@ -21,14 +22,16 @@ from paywall import conf, database, nodes
 from paywall.evm import networks, transactions
 from paywall.evm.rpc import Node, NodeError
 from paywall.evm.transactions import GWEI, Draft, Fees
-from paywall.models import Carriage, Transaction, Wallet
+from paywall.models import Carriage, Tally, Transaction, Wallet
 from paywall.steps import query, wait
+from paywall.vocabulary import plain
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from paywall.evm.rpc import TransactionReceipt
     from paywall.steps import Steps
+    from paywall.vocabulary import Secret
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +48,31 @@ class NotSent(Exception):
     """Certain: nothing was written and nothing was sent."""
 
 
+class AlreadyCarried(Exception):
+    """Somebody else has just written a transaction that carries the same."""
+
+
+BURNT_COUNTS_FOR = timedelta(hours=1)
+"""For so long a payer whose transaction failed is not settled for again, and its cost counts."""
+
+
 def write(
-    key: str,
+    key: Secret,
     network: str,
     to: str,
     data: str,
     gas: int,
     identities: Iterable[str],
     also: Callable[[Transaction], None] | None = None,
+    after: Transaction | None = None,
 ) -> Steps[Transaction]:
     """Write a transaction that carries the identities; `send` is the next thing to do.
 
-    `also` is called with it in the database transaction that writes it. Raises `NotSent`, and
-    what `also` raises.
+    `also` is called with it in the database transaction that writes it. `after` is the newest one
+    that carries the same, as far as the caller knows. Raises `NotSent`, what `also` raises, and
+    `AlreadyCarried` if there is a newer one: the wallet's row is the lock.
     """
+    identities = list(identities)
     node = nodes.of(network)
     if node is None:
         raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
@@ -73,6 +87,10 @@ def write(
     @database.durable
     def insert() -> Transaction:
         wallet = _next_nonce(network, address, on_chain)
+        newest = after.pk if after is not None else 0
+        carriages = Carriage.objects.using(database.alias()).filter(identity__in=identities)
+        if carriages.filter(transaction__gt=newest, transaction__state=State.SIGNED).exists():
+            raise AlreadyCarried
         draft = Draft(networks.chain_id(network), wallet.next_nonce - 1, to, data, gas, fees)
         now = timezone.now()
         transaction = Transaction(
@@ -222,6 +240,46 @@ def _back_to_signed(rows: QuerySet[Transaction]) -> None:
     )
 
 
+def fees(network: str) -> Steps[Fees]:
+    """What a transaction offers now. Raises `NodeError`, `NotSent` beyond the ceiling."""
+    node = nodes.of(network)
+    if node is None:
+        raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
+    return (yield from _fees(node))
+
+
+def note_burnt(payer: str) -> None:
+    """A transaction for a payer failed, at our cost: it is not settled for again for a while."""
+    _note_burnt(payer, timezone.now() + BURNT_COUNTS_FOR)
+
+
+@database.durable
+def _note_burnt(payer: str, until: datetime) -> None:
+    scope = f"burnt {payer}"
+    Tally.objects.using(database.alias()).update_or_create(
+        scope=scope, defaults={"count": 1, "ends_at": until}
+    )
+
+
+def is_burning(payer: str) -> bool:
+    """Whether a transaction for that payer failed of late."""
+    rows = Tally.objects.using(database.alias()).filter(scope=f"burnt {payer}")
+    return rows.filter(ends_at__gt=timezone.now()).exists()
+
+
+def burnt_of_late() -> dict[str, Decimal]:
+    """What failed transactions cost within an hour, in each network's coin."""
+    since = timezone.now() - BURNT_COUNTS_FOR
+    rows = Transaction.objects.using(database.alias()).filter(
+        state=State.MINED, created_at__gt=since, succeeded=False
+    )
+    found: dict[str, Decimal] = {}
+    for transaction in rows.select_related("wallet"):
+        network = transaction.wallet.network
+        found[network] = found.get(network, Decimal(0)) + (transaction.fee or Decimal(0))
+    return found
+
+
 def watch_gas() -> Steps[None]:
     """Read the balances that nobody read for a while, so that an idle wallet is noticed too.
 
@@ -298,38 +356,39 @@ def _next_nonce(network: str, address: str, on_chain: int) -> Wallet:
 
 @database.durable
 def _note_sent(transaction: Transaction, trouble: str) -> None:
-    transaction.trouble = trouble[:300]
-    if not trouble:
-        transaction.sent_at = timezone.now()
+    sent_at = transaction.sent_at if trouble else timezone.now()
+    database.set_fields(transaction, trouble=plain(trouble), sent_at=sent_at)
     transaction.save(using=database.alias(), update_fields=["sent_at", "trouble"])
 
 
 @database.durable
 def _note_mined(transaction: Transaction, receipt: TransactionReceipt) -> None:
-    hashes = transaction.hashes
-    transaction.hash = receipt.transaction
-    transaction.earlier_hashes = [h for h in hashes if h != receipt.transaction]
-    transaction.state = State.MINED
-    transaction.succeeded = receipt.succeeded
-    transaction.block_number = receipt.block_number
-    transaction.gas_used, transaction.gas_price = receipt.gas_used, receipt.gas_price
-    transaction.save(
-        using=database.alias(),
-        update_fields=[
-            *("hash", "earlier_hashes", "state", "succeeded", "block_number", "gas_used"),
-            "gas_price",
-        ],
-    )
+    rows = Transaction.objects.using(database.alias())
+    # Another worker may have replaced it meanwhile: its hashes are read here, and none is lost.
+    row = rows.select_for_update().get(pk=transaction.pk)
+    changes = {
+        "hash": receipt.transaction,
+        "earlier_hashes": [h for h in row.hashes if h != receipt.transaction],
+        "state": State.MINED,
+        "succeeded": receipt.succeeded,
+        "block_number": receipt.block_number,
+        "gas_used": receipt.gas_used,
+        "gas_price": receipt.gas_price,
+    }
+    rows.filter(pk=transaction.pk).update(**changes)
+    database.set_fields(transaction, **changes)
 
 
 @database.durable
 def _drop(transaction: Transaction) -> None:
+    rows = Transaction.objects.using(database.alias()).filter(pk=transaction.pk)
+    if not rows.filter(state=State.SIGNED).update(state=State.DROPPED):
+        return
     log.error(
         "transaction=%s is dropped: its nonce was used by something else that has the key",
         transaction.hash,
     )
-    transaction.state = State.DROPPED
-    transaction.save(using=database.alias(), update_fields=["state"])
+    database.set_fields(transaction, state=State.DROPPED)
 
 
 def _agree_it_is_used(node: Node, transaction: Transaction) -> Steps[bool]:
@@ -360,28 +419,25 @@ def _raise_fees(transaction: Transaction, node: Node) -> Steps[None]:
 
 
 @database.durable
-def _replace(transaction: Transaction, fees: Fees, key: str) -> None:
+def _replace(transaction: Transaction, fees: Fees, key: Secret) -> None:
     """Written before it is sent, and only if nobody else did so meanwhile."""
-    old = transaction.hash
-    transaction.max_fee, transaction.tip = fees.most, fees.tip
-    transaction.hash = transactions.sign(_draft(transaction), key).hash
-    transaction.earlier_hashes = [old, *transaction.earlier_hashes]
-    transaction.signed_at = timezone.now()
-    changed = (
-        Transaction.objects.using(database.alias())
-        .filter(pk=transaction.pk, hash=old, state=State.SIGNED)
-        .update(
-            max_fee=fees.most,
-            tip=fees.tip,
-            hash=transaction.hash,
-            earlier_hashes=transaction.earlier_hashes,
-            signed_at=transaction.signed_at,
-        )
-    )
-    if not changed:
-        transaction.refresh_from_db(using=database.alias())
-        return
-    log.warning("transaction=%s replaces %s: no block took that", transaction.hash, old)
+    rows = Transaction.objects.using(database.alias())
+    row = rows.select_for_update().select_related("wallet").get(pk=transaction.pk)
+    if row.state == State.SIGNED and row.hash == transaction.hash:
+        row.max_fee, row.tip = fees.most, fees.tip
+        changes = {
+            "max_fee": fees.most,
+            "tip": fees.tip,
+            "hash": transactions.sign(_draft(row), key).hash,
+            "earlier_hashes": row.hashes,
+            "signed_at": timezone.now(),
+        }
+        if rows.filter(pk=row.pk, hash=row.hash, state=State.SIGNED).update(**changes):
+            log.warning("transaction=%s replaces %s: no block took that", changes["hash"], row.hash)
+            database.set_fields(transaction, **changes)
+            return
+    fields = ("max_fee", "tip", "hash", "earlier_hashes", "signed_at", "state")
+    database.set_fields(transaction, **{name: getattr(row, name) for name in fields})
 
 
 def _draft(transaction: Transaction) -> Draft:
@@ -395,7 +451,7 @@ def _draft(transaction: Transaction) -> Draft:
     )
 
 
-def _key(wallet: Wallet) -> str | None:
+def _key(wallet: Wallet) -> Secret | None:
     """The key of a wallet, if the settings have it."""
     settings = conf.get()
     for key in (settings.gas_key, settings.treasury_key):

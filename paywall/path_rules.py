@@ -10,7 +10,6 @@ Rules are kept as a tree by segments, so a thousand of them are looked up like t
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -35,12 +34,16 @@ class Rule:
         return not self.methods or method in self.methods
 
 
+EXEMPT_APPS = frozenset({"admin", "paywall", "paywall_dashboard", "paywall_fleet"})
+"""What the owner and the buyers need is not for sale, whatever a rule like /** says."""
+
+
 @dataclass(slots=True)
 class _Branch:
     """What may follow the segments up to here."""
 
     literals: dict[str, _Branch] = field(default_factory=dict)
-    patterns: list[tuple[str, re.Pattern[str], _Branch]] = field(default_factory=list)
+    patterns: list[tuple[str, _Branch]] = field(default_factory=list)
     any_one: _Branch | None = None
     any_number: _Branch | None = None
     rules: list[Rule] = field(default_factory=list)
@@ -63,13 +66,20 @@ class Rules:
 
     def all(self, path: str, method: str = "GET") -> Iterator[Rule]:
         """All rules for a path and a method, the most specific first."""
+        method = {"HEAD": "GET"}.get(method, method)
+        for rule in self.of_any_method(path):
+            if rule.takes(method) or method == "OPTIONS":
+                yield rule
+
+    def of_any_method(self, path: str) -> Iterator[Rule]:
+        """All rules for a path, whatever their methods. A path that one of them sells is sold for
+        every method, or not answered at all."""
         if not self.count:
             return
-        method = {"HEAD": "GET"}.get(method, method)
         seen: set[int] = set()
         for spelling in _spellings(path):
-            for rule in _walk(self._root, _segments(spelling), 0, set()):
-                if rule.resource_id not in seen and (rule.takes(method) or method == "OPTIONS"):
+            for rule in _walk(self._root, _segments(spelling), 0, _Walked()):
+                if rule.resource_id not in seen:
                     seen.add(rule.resource_id)
                     yield rule
 
@@ -90,39 +100,63 @@ def _grow(branch: _Branch, segment: str) -> _Branch:
         return branch.any_one
     if "*" not in segment:
         return branch.literals.setdefault(segment, _Branch())
-    for text, _, known in branch.patterns:
+    for text, known in branch.patterns:
         if text == segment:
             return known
-    pattern = ".*".join(re.escape(part) for part in segment.split("*"))
     new = _Branch()
-    branch.patterns.append((segment, re.compile(pattern, re.DOTALL), new))
+    branch.patterns.append((segment, new))
     branch.patterns.sort(key=lambda entry: (-len(entry[0].replace("*", "")), entry[0]))
     return new
 
 
-def _walk(
-    branch: _Branch, segments: list[str], at: int, seen: set[tuple[int, int]]
-) -> Iterator[Rule]:
-    """The rules below a branch for the segments from `at` on, the most specific first. No pair
-    of the two is looked at twice: a long path costs what it is long, not its square."""
-    if (id(branch), at) in seen:
+class _Walked:
+    """Where a walk has been: nothing is looked at twice, so it costs what the path is long."""
+
+    def __init__(self) -> None:
+        self.pairs: set[tuple[int, int]] = set()
+        self.skipped_from: dict[int, int] = {}
+        """For a branch with `**`, the first place from which all ends were tried."""
+
+
+def _walk(branch: _Branch, segments: list[str], at: int, walked: _Walked) -> Iterator[Rule]:
+    """The rules below a branch for the segments from `at` on, the most specific first."""
+    if (id(branch), at) in walked.pairs:
         return
-    seen.add((id(branch), at))
+    walked.pairs.add((id(branch), at))
     if at == len(segments):
         yield from branch.rules
     else:
         segment = segments[at]
         literal = branch.literals.get(segment)
         if literal is not None:
-            yield from _walk(literal, segments, at + 1, seen)
-        for _, pattern, following in branch.patterns:
-            if pattern.fullmatch(segment):
-                yield from _walk(following, segments, at + 1, seen)
+            yield from _walk(literal, segments, at + 1, walked)
+        for pattern, following in branch.patterns:
+            if _fits(pattern, segment):
+                yield from _walk(following, segments, at + 1, walked)
         if branch.any_one is not None:
-            yield from _walk(branch.any_one, segments, at + 1, seen)
+            yield from _walk(branch.any_one, segments, at + 1, walked)
     if branch.any_number is not None:
-        for end in range(at, len(segments) + 1):
-            yield from _walk(branch.any_number, segments, end, seen)
+        first = walked.skipped_from.get(id(branch), len(segments) + 1)
+        walked.skipped_from[id(branch)] = min(at, first)
+        for end in range(at, first):
+            yield from _walk(branch.any_number, segments, end, walked)
+
+
+def _fits(pattern: str, segment: str) -> bool:
+    """Whether a segment is one of a pattern with `*` in it. Each part between stars is looked for
+    once, from the left: no input makes it try again."""
+    head, *middle, tail = pattern.split("*")
+    if len(segment) < len(head) + len(tail):
+        return False
+    if not (segment.startswith(head) and segment.endswith(tail)):
+        return False
+    at, end = len(head), len(segment) - len(tail)
+    for part in middle:
+        found = segment.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _segments(path: str) -> list[str]:

@@ -38,9 +38,14 @@ def issue(payments: Sequence[Payment], at: datetime, sale: ForSale | None = None
         resources = Resource.objects.using(database.alias())
         found = resources.filter(pk__in={payment.resource_id for payment in payments})
         titles = {pk: (slug, title) for pk, slug, title in found.values_list("pk", "slug", "title")}
-    for payment in payments:
-        sold = _sold(payment, *titles[payment.resource_id])
-        database.insert(Receipt(payment=payment, issued_at=at, sold=sold))
+    new = [
+        Receipt(payment=payment, issued_at=at, sold=_sold(payment, *titles[payment.resource_id]))
+        for payment in payments
+    ]
+    if len(new) == 1:
+        database.insert(new[0])
+    else:
+        Receipt.objects.using(database.alias()).bulk_create(new, batch_size=500)
 
 
 def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:

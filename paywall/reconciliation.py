@@ -6,14 +6,14 @@ compared with what the ledger says: nothing missing, nothing extra, sums equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from paywall import conf, confirmation, database, nodes, schemes
-from paywall.evm import networks, transfers
+from paywall import conf, confirmation, database, nodes, refunds, schemes
+from paywall.evm import networks, transactions, transfers
 from paywall.evm.rpc import NodeError
 from paywall.models import Payment, Refund
 from paywall.models.payments import State
@@ -105,11 +105,23 @@ def reconcile(since: datetime | None, progress: Progress) -> list[Comparison]:
         if run(node.chain_id()) != networks.chain_id(group.network):
             raise NodeError(f"the node is not on {group.network}")
         first, last = _range(group, node, since)
-        incoming = _read(group, node, first, last, progress)
-        found += [_compare(account, first, last, incoming) for account in group.accounts]
-        for comparison in found[-len(group.accounts) :]:
+        comparisons = [Comparison(account, first, last) for account in group.accounts]
+        for start, end in _chunks(first, last):
+            incoming = run(transfers.incoming(node, group.asset, group.recipients, start, end))
+            for comparison in comparisons:
+                _compare(comparison, start, end, incoming)
+            progress(end - first + 1, max(0, last - first + 1))
+        for comparison in comparisons:
             _compare_refunds(comparison, node)
+        found += comparisons
     return found
+
+
+def _chunks(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Blocks that are compared at once: no more payments are in memory than are in those."""
+    step = conf.get().log_range
+    for start in range(first, last + 1, step):
+        yield start, min(last, start + step - 1)
 
 
 def _range(group: Group, node: Node, since: datetime | None) -> tuple[int, int]:
@@ -122,29 +134,20 @@ def _range(group: Group, node: Node, since: datetime | None) -> tuple[int, int]:
     return run(confirmation.block_before(node, since.timestamp(), last)) + 1, last
 
 
-def _read(group: Group, node: Node, first: int, last: int, progress: Progress) -> list[Transfer]:
-    found: list[Transfer] = []
-    start, total = first, max(0, last - first + 1)
-    while start <= last:
-        end = min(last, start + conf.get().log_range - 1)
-        found += run(transfers.incoming(node, group.asset, group.recipients, start, end))
-        progress(end - first + 1, total)
-        start = end + 1
-    return found
-
-
-def _compare(account: Account, first: int, last: int, incoming: Iterable[Transfer]) -> Comparison:
-    comparison = Comparison(account, first, last)
+def _compare(comparison: Comparison, first: int, last: int, incoming: Iterable[Transfer]) -> None:
+    """Add what some blocks and the ledger say of them."""
+    account = comparison.account
     ours = Payment.objects.using(database.alias()).filter(account=account)
     confirmed = {
         payment.identity: payment
         for payment in ours.filter(
             state=State.CONFIRMED, block_number__gte=first, block_number__lte=last
-        ).iterator()
+        ).defer("payload")
     }
-    comparison.in_ledger = len(confirmed)
-    comparison.in_ledger_units = sum(int(payment.amount) for payment in confirmed.values())
+    comparison.in_ledger += len(confirmed)
+    comparison.in_ledger_units += sum(int(payment.amount) for payment in confirmed.values())
     without_nonce = _without_nonce(confirmed.values())
+    others: list[tuple[str | None, Transfer]] = []
     for transfer in incoming:
         if transfer.to != account.pay_to:
             continue
@@ -155,10 +158,13 @@ def _compare(account: Account, first: int, last: int, incoming: Iterable[Transfe
         if identity is not None and confirmed.pop(identity, None) is not None:
             comparison.on_chain += 1
             comparison.on_chain_units += transfer.value
-            continue
-        _file(comparison, ours.filter(identity=identity).first() if identity else None, transfer)
-    comparison.missing = list(confirmed.values())
-    return comparison
+        else:
+            others.append((identity, transfer))
+    named = {identity for identity, _ in others if identity}
+    known = {payment.identity: payment for payment in ours.filter(identity__in=named)}
+    for identity, transfer in others:
+        _file(comparison, known.get(identity or ""), transfer)
+    comparison.missing += confirmed.values()
 
 
 def _without_nonce(
@@ -184,18 +190,30 @@ def _file(comparison: Comparison, payment: Payment | None, transfer: Transfer) -
 
 
 def _compare_refunds(comparison: Comparison, node: Node) -> None:
-    """Each confirmed refund is on the chain, where its transaction says."""
-    refunds = Refund.objects.using(database.alias()).filter(
-        payment__account=comparison.account, state=Refund.State.CONFIRMED
+    """Each confirmed refund is on the chain. What went out of our wallets is read by range; one
+    that is not among it (from another wallet, or in other blocks) is asked for by itself."""
+    account, using = comparison.account, database.alias()
+    confirmed = Refund.objects.using(using).filter(
+        payment__account=account, state=Refund.State.CONFIRMED
     )
-    for refund in refunds.select_related("payment").iterator():
-        receipt = run(node.receipt(refund.tx_hash))
-        if receipt is None or not transfers.moves(
-            receipt, comparison.account.asset, refund.payment.payer, int(refund.amount)
-        ):
-            comparison.refunds_missing.append(refund)
+    if not confirmed.exists():
+        return
+    senders = {account.pay_to, *confirmed.values_list("sender", flat=True)} - {""}
+    if key := conf.get().treasury_key:
+        senders.add(transactions.wallet(key).address)
+    went_out: set[tuple[str, str, int]] = set()
+    for start, end in _chunks(comparison.first_block, comparison.last_block):
+        out = run(transfers.outgoing(node, account.asset, sorted(senders), start, end))
+        went_out |= {(transfer.transaction, transfer.to, transfer.value) for transfer in out}
+    for refund in confirmed.select_related("payment").iterator(chunk_size=2_000):
+        if (refund.tx_hash, refund.payment.payer, int(refund.amount)) in went_out:
+            comparison.refunds += 1
+            comparison.refunds_units += int(refund.amount)
             continue
-        if comparison.first_block <= receipt.block_number <= comparison.last_block:
+        receipt = run(node.receipt(refund.tx_hash))
+        if receipt is None or not refunds.proves(refund, receipt):
+            comparison.refunds_missing.append(refund)
+        elif comparison.first_block <= receipt.block_number <= comparison.last_block:
             comparison.refunds += 1
             comparison.refunds_units += int(refund.amount)
 

@@ -2,6 +2,9 @@
 
     requested -> sent -> confirmed | failed
     requested -> failed      (called off before anything was sent)
+    sent -> unclear          (nothing on the chain for long, or its nonce went to something else)
+    unclear -> confirmed     (it was found after all)
+    unclear -> failed        (somebody looked, and says why)
 
 How much of a payment is refunded, or about to be, stands on the payment and is changed by
 compare-and-swap: who asks says what stood there when they looked. So two people who click at
@@ -20,7 +23,7 @@ from django.utils import timezone
 
 from paywall import conf, database, faults, ledger, nodes, outbox, settlement, signals
 from paywall.evm import transactions, transfers
-from paywall.evm.addresses import is_transaction_hash
+from paywall.evm.addresses import checksum, is_transaction_hash
 from paywall.evm.rpc import NodeError, Reverted
 from paywall.exceptions import PaywallError, StaleMove
 from paywall.models import Payment, Refund, Transaction
@@ -28,7 +31,8 @@ from paywall.models.payments import State as PaymentState
 from paywall.steps import query
 
 if TYPE_CHECKING:
-    from paywall.evm.rpc import Node
+    from paywall.evm.rpc import Node, TransactionReceipt
+    from paywall.models.refunds import RefundQuerySet
     from paywall.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,10 @@ State = Refund.State
 GAS = 150_000
 HOLD = timedelta(seconds=60)
 LOOK_EVERY = timedelta(seconds=5)
+LOOK_AT_UNCLEAR_EVERY = timedelta(minutes=10)
+
+UNCLEAR_AFTER = timedelta(hours=1)
+"""After which a refund whose transaction no node has is for a person to look at."""
 
 on_request: list[Callable[[], None]] = []
 """Called once a refund is committed; the tasks put a message to the worker here."""
@@ -61,14 +69,21 @@ def request(
     seen: int,
     revoke_pass: bool = False,
     sent_in: str = "",
+    sender: str = "",
 ) -> Refund:
     """Ask for `amount` (atomic units) of a payment to go back to its payer.
 
     `seen` is what was refunded of it when the one who asks looked. The site sends it from the
     treasury key; or the owner sent it already, and names the transaction in `sent_in`, which is
-    then looked up on the chain. Raises `RefundRefused`.
+    then looked up on the chain: it counts if it came from the treasury, from the account's
+    `pay_to`, or from `sender`. Raises `RefundRefused`.
     """
-    sent_in = sent_in.strip().lower()
+    sent_in, sender = sent_in.strip().lower(), sender.strip()
+    if sender:
+        try:
+            sender = checksum(sender)
+        except ValueError as error:
+            raise RefundRefused("The wallet it was sent from is 0x and 40 hex digits.") from error
     if amount <= 0:
         raise RefundRefused("The amount of a refund is more than zero.")
     if payment.state != PaymentState.CONFIRMED:
@@ -82,7 +97,7 @@ def request(
             "The site has no PAYWALL['TREASURY_KEY'] to refund from: send it from your own "
             "wallet and name the transaction."
         )
-    return _request(payment, amount, reason, by, seen, revoke_pass, sent_in)
+    return _request(payment, amount, reason, by, seen, revoke_pass, sent_in, sender)
 
 
 @database.durable
@@ -94,16 +109,18 @@ def _request(
     seen: int,
     revoke_pass: bool,
     sent_in: str,
+    sender: str,
 ) -> Refund:
     using = database.alias()
     if seen + amount > int(payment.amount):
         raise RefundRefused("More would go back than came in.")
-    if sent_in and Refund.objects.using(using).filter(tx_hash=sent_in).exists():
+    recorded = Refund.objects.using(using).filter(tx_hash=sent_in)
+    if sent_in and recorded.exclude(state=State.FAILED).exists():
         raise RefundRefused("That transaction is recorded for another refund.")
     rows = Payment.objects.using(using).filter(pk=payment.pk, state=PaymentState.CONFIRMED)
     if not rows.filter(refunded=str(seen)).update(refunded=str(seen + amount)):
         raise RefundRefused("Somebody else has just refunded this payment: look again.")
-    payment.refunded = str(seen + amount)
+    database.set_fields(payment, refunded=str(seen + amount))
     refund = Refund(
         payment=payment,
         amount=str(amount),
@@ -111,12 +128,12 @@ def _request(
         by=by,
         is_ours_to_send=not sent_in,
         tx_hash=sent_in,
+        sender=sender,
+        revoked_pass=revoke_pass and ledger.revoke_pass(payment),
         state=State.SENT if sent_in else State.REQUESTED,
     )
     refund.save(using=using, force_insert=True)
     ledger.note(payment, "refund requested", refund=refund.pk, amount=str(amount), why=reason)
-    if revoke_pass:
-        ledger.revoke_pass(payment)
     log.info("payment=%s refund=%s of %s units requested", payment.pk, refund.pk, amount)
     for tell in on_request:
         transaction.on_commit(tell, using=using, robust=True)
@@ -127,8 +144,23 @@ def _request(
 def call_off(refund: Refund) -> None:
     """Take a request back before anything was sent. Raises `RefundRefused`."""
     rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.REQUESTED)
-    if not rows.update(state=State.FAILED, error_detail="called off", closed_at=timezone.now()):
+    if not rows.move(State.FAILED, error_detail="called off", closed_at=timezone.now()):
         raise RefundRefused("It is sent already, or closed.")
+    database.set_fields(refund, state=State.FAILED)
+    _give_back(refund)
+
+
+@database.durable
+def close(refund: Refund, reason: str) -> None:
+    """Somebody looked at a refund that is unclear, and it did not go out: what it held can be
+    refunded again, and the pass that it revoked is good again. Raises `RefundRefused`."""
+    if not reason.strip():
+        raise RefundRefused("Say why: it stays with the payment.")
+    rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.UNCLEAR)
+    if not rows.move(State.FAILED, error_detail=reason, closed_at=timezone.now()):
+        raise RefundRefused("Only a refund that is unclear is closed by hand.")
+    database.set_fields(refund, state=State.FAILED, error_detail=reason)
+    log.warning("payment=%s refund=%s closed by hand: %s", refund.payment_id, refund.pk, reason)
     _give_back(refund)
 
 
@@ -136,7 +168,7 @@ def due() -> list[Refund]:
     """Those that have to be sent or looked up now, on which nobody works."""
     now = timezone.now()
     rows = Refund.objects.using(database.alias()).filter(
-        state__in=[State.REQUESTED, State.SENT], due_at__lte=now, held_until__lte=now
+        state__in=Refund.OPEN, due_at__lte=now, held_until__lte=now
     )
     return list(rows.select_related("payment").order_by("due_at")[:100])
 
@@ -155,7 +187,7 @@ def see_to(refund: Refund) -> Steps[None]:
     try:
         if refund.state == State.REQUESTED:
             yield from _send(refund)
-        elif refund.state == State.SENT:
+        elif refund.state in (State.SENT, State.UNCLEAR):
             yield from _look(refund)
     except (NodeError, outbox.NotSent) as error:
         yield from query(_note, refund, str(error))
@@ -178,9 +210,9 @@ def _send(refund: Refund) -> Steps[None]:
     def mark(sent: Transaction) -> None:
         """In the transaction that writes it: of two workers, one's is rolled back."""
         rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.REQUESTED)
-        if not rows.update(state=State.SENT, tx_hash=sent.hash, error_detail=""):
+        if not rows.move(State.SENT, tx_hash=sent.hash, error_detail=""):
             raise StaleMove(f"refund={refund.pk} was sent or called off meanwhile")
-        refund.state, refund.tx_hash = State.SENT, sent.hash
+        database.set_fields(refund, state=State.SENT, tx_hash=sent.hash)
 
     try:
         sent = yield from outbox.write(
@@ -196,28 +228,78 @@ def _send(refund: Refund) -> Steps[None]:
 
 
 def _look(refund: Refund) -> Steps[None]:
-    """Is it on the chain, deep enough? Raises `NodeError`."""
+    """Is it on the chain, deep enough? Raises `NodeError`.
+
+    One node that shows it is believed. That it is there and does not refund, enough nodes must
+    say; that nobody has it, time and a person.
+    """
     payment = refund.payment
     node = nodes.of(payment.network)
     if node is None:
         raise NodeError("there is no node")
-    if refund.is_ours_to_send:
-        # A replacement, for more gas, has another hash.
-        carrier = yield from query(outbox.carrying, refund.identity)
-        receipt = None if carrier is None else (yield from outbox.find_receipt(carrier))
-    else:
-        receipt = yield from node.receipt(refund.tx_hash)
-    if receipt is None:
+    hashes = yield from query(_hashes, refund)
+    if not hashes:
+        yield from query(
+            _unclear, refund, "its transaction was dropped: something else used its nonce"
+        )
         return
     head = yield from node.block("latest")
-    if head.number - receipt.block_number + 1 < (yield from _depth(payment, node)):
-        return
-    offer = payment.taken_offer
-    if transfers.moves(receipt, offer.asset, payment.payer, int(refund.amount)):
-        yield from query(_confirmed, refund, receipt.transaction)
-        faults.reach("refund: confirmed")
-    else:
+    depth = yield from _depth(payment, node)
+    said: list[bool | None] = []
+    for single in node.each():
+        try:
+            receipt = yield from _receipt(single, hashes)
+        except NodeError:
+            continue
+        if receipt is None or head.number - receipt.block_number + 1 < depth:
+            said.append(None)
+        elif proves(refund, receipt):
+            yield from query(_confirmed, refund, receipt.transaction)
+            faults.reach("refund: confirmed")
+            return
+        else:
+            said.append(False)
+    if not said:
+        raise NodeError("no node answers")
+    if said.count(False) >= min(conf.get().rpc_quorum, len(node.urls)):
         yield from query(_failed, refund, "its transaction does not move that money to the payer")
+    elif set(said) == {None} and timezone.now() - refund.created_at > UNCLEAR_AFTER:
+        yield from query(_unclear, refund, "no node has its transaction")
+
+
+def _hashes(refund: Refund) -> list[str]:
+    """What its transaction may be known by; none if it was dropped."""
+    if not refund.is_ours_to_send:
+        return [refund.tx_hash]
+    # A replacement, for more gas, has another hash.
+    carrier = outbox.carrying(refund.identity)
+    return carrier.hashes if carrier is not None else []
+
+
+def _receipt(node: Node, hashes: list[str]) -> Steps[TransactionReceipt | None]:
+    for hash_ in hashes:
+        receipt = yield from node.receipt(hash_)
+        if receipt is not None:
+            return receipt
+    return None
+
+
+def proves(refund: Refund, receipt: TransactionReceipt) -> bool:
+    """Whether a transaction is this refund: of that much, to the payer, from us, and younger than
+    the payment."""
+    payment = refund.payment
+    offer = payment.taken_offer
+    after = payment.block_number is None or receipt.block_number > payment.block_number
+    return after and transfers.moves(
+        receipt, offer.asset, payment.payer, int(refund.amount), senders(refund)
+    )
+
+
+def senders(refund: Refund) -> set[str]:
+    """The wallets that a refund may come from."""
+    ours = {refund.payment.taken_offer.pay_to, refund.sender} - {""}
+    key = conf.get().treasury_key
+    return ours | ({transactions.wallet(key).address} if key else set())
 
 
 def _depth(payment: Payment, node: Node) -> Steps[int]:
@@ -228,10 +310,10 @@ def _depth(payment: Payment, node: Node) -> Steps[int]:
 @database.durable
 def _confirmed(refund: Refund, tx_hash: str) -> None:
     now = timezone.now()
-    rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.SENT)
-    if not rows.update(state=State.CONFIRMED, tx_hash=tx_hash, closed_at=now, error_detail=""):
+    changes = {"tx_hash": tx_hash, "closed_at": now, "error_detail": ""}
+    if not _sent(refund).move(State.CONFIRMED, **changes):
         return
-    refund.state, refund.tx_hash, refund.closed_at = State.CONFIRMED, tx_hash, now
+    database.set_fields(refund, state=State.CONFIRMED, **changes)
     ledger.note(refund.payment, "refunded", refund=refund.pk, amount=refund.amount, tx=tx_hash)
     log.info("payment=%s refund=%s confirmed", refund.payment_id, refund.pk)
     transaction.on_commit(
@@ -243,20 +325,38 @@ def _confirmed(refund: Refund, tx_hash: str) -> None:
 
 @database.durable
 def _failed(refund: Refund, why: str) -> None:
-    rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.SENT)
-    if not rows.update(state=State.FAILED, error_detail=why, closed_at=timezone.now()):
+    if not _sent(refund).move(State.FAILED, error_detail=why, closed_at=timezone.now()):
         return
-    refund.state = State.FAILED
+    database.set_fields(refund, state=State.FAILED)
     log.error("payment=%s refund=%s failed: %s", refund.payment_id, refund.pk, why)
     _give_back(refund)
 
 
+@database.durable
+def _unclear(refund: Refund, why: str) -> None:
+    """Nobody can tell whether it went out: the owner is alerted, and closes it or waits."""
+    rows = Refund.objects.using(database.alias()).filter(pk=refund.pk, state=State.SENT)
+    if not rows.move(State.UNCLEAR, error_detail=why):
+        return
+    database.set_fields(refund, state=State.UNCLEAR, error_detail=why)
+    log.error("payment=%s refund=%s is unclear: %s", refund.payment_id, refund.pk, why)
+    ledger.note(refund.payment, "refund unclear", refund=refund.pk, why=why)
+
+
+def _sent(refund: Refund) -> RefundQuerySet:
+    rows = Refund.objects.using(database.alias()).filter(pk=refund.pk)
+    return rows.filter(state__in=[State.SENT, State.UNCLEAR])
+
+
 def _give_back(refund: Refund) -> None:
-    """What will not be refunded can be refunded again. In the transaction that closes it."""
+    """What will not be refunded can be refunded again, and the pass that went with it is good
+    again. In the transaction that closes it."""
     rows = Payment.objects.using(database.alias()).select_for_update()
     payment = rows.get(pk=refund.payment_id)
     payment.refunded = str(int(payment.refunded) - int(refund.amount))
     payment.save(using=database.alias(), update_fields=["refunded"])
+    if refund.revoked_pass:
+        ledger.restore_pass(payment)
     ledger.note(payment, "refund failed", refund=refund.pk, amount=refund.amount)
 
 
@@ -268,6 +368,7 @@ def _note(refund: Refund, trouble: str) -> None:
 @database.durable
 def _let_go(refund: Refund) -> None:
     now = timezone.now()
+    pause = LOOK_AT_UNCLEAR_EVERY if refund.state == State.UNCLEAR else LOOK_EVERY
     Refund.objects.using(database.alias()).filter(pk=refund.pk).update(
-        held_until=now, due_at=now + LOOK_EVERY
+        held_until=now, due_at=now + pause
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from django.conf import settings as django_settings
 from django.http import HttpResponse
+from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from paywall import conf, protocols
@@ -16,13 +20,16 @@ from paywall.protocols.base import problem
 from paywall.vocabulary import Outcome, money
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from paywall.exceptions import Refused, Unavailable
     from paywall.offers import ForSale
 
-EXPOSED = ", ".join([*protocols.RESPONSE_HEADERS, "Link"])
+FREE_REMAINING = "Paywall-Free-Remaining"
+EXPOSED = ", ".join([*protocols.RESPONSE_HEADERS, "Link", FREE_REMAINING, "Retry-After"])
 VARY = [*protocols.REQUEST_HEADERS, "Accept", "Cookie"]
 _VARY = ", ".join(VARY)
 _JSON, _PROBLEM = "application/json", "application/problem+json"
@@ -37,6 +44,28 @@ def wants_page(request: HttpRequest) -> bool:
     if "html" not in accept:
         return False
     return request.accepts("text/html") or request.accepts("application/xhtml+xml")
+
+
+def is_redirect_to_login(
+    request: HttpRequest, response: HttpResponseBase, login_url: str | None = None
+) -> bool:
+    """Whether a response sends its reader to wherever the site signs people in: Django's
+    `LOGIN_URL`, the admin's own page, or the one that the view names."""
+    if response.status_code not in (301, 302, 303, 307, 308):
+        return False
+    to = urlsplit(response.headers.get("Location", ""))
+    for name in (login_url, django_settings.LOGIN_URL, "admin:login"):
+        try:
+            login = urlsplit(resolve_url(name)) if name else None
+        except NoReverseMatch:
+            continue
+        if (
+            login is not None
+            and to.path == login.path
+            and to.netloc in ("", login.netloc or request.get_host())
+        ):
+            return True
+    return False
 
 
 def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
@@ -71,7 +100,11 @@ def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
 def refusal(
     request: HttpRequest, sale: ForSale, refused: Refused, outcome: Outcome
 ) -> HttpResponse:
-    """402 (or 400) with the reason, and the offers once more."""
+    """402 (or 400) with the reason, and the offers once more; without them for who has paid."""
+    if refused.status in (403, 409):
+        return _without_offer(
+            refused.status, refused.code, refused.detail, outcome, receipt=refused.receipt
+        )
     url = request.build_absolute_uri()
     body = sale.challenge.refusal_body(
         url, refused.status, refused.code, refused.detail, transaction=refused.transaction
@@ -84,13 +117,22 @@ def refusal(
 
 
 def unavailable(reason: Unavailable, outcome: Outcome | None) -> HttpResponse:
-    """503 with Retry-After, and no challenge: the buyer must not pay again."""
-    return _service_unavailable(reason.code, reason.detail, outcome)
+    """503 (or 429) with Retry-After, and no challenge: the buyer must not pay again."""
+    return _retry_later(_without_offer(reason.status, reason.code, reason.detail, outcome))
 
 
 def not_for_sale() -> HttpResponse:
     """503: the owner's log says why."""
-    return _service_unavailable(Code.NOT_FOR_SALE, SENTENCES[Code.NOT_FOR_SALE], None)
+    code = Code.NOT_FOR_SALE
+    return _retry_later(_without_offer(503, code, SENTENCES[code], None))
+
+
+def method_not_allowed(allowed: Iterable[str]) -> HttpResponse:
+    """405: the path is sold, and not for this method."""
+    code = Code.METHOD_NOT_SOLD
+    response = _without_offer(405, code, SENTENCES[code], None)
+    response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
 
 
 def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | None) -> None:
@@ -109,7 +151,7 @@ def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | N
 def mark_free(response: HttpResponseBase, left: int) -> None:
     """Say that this one was free, and how many more are."""
     keep_private(response)
-    response.headers["Paywall-Free-Remaining"] = str(left)
+    response.headers[FREE_REMAINING] = str(left)
 
 
 def keep_private(response: HttpResponseBase) -> None:
@@ -128,22 +170,31 @@ def _as_challenge(response: HttpResponse, header: str) -> HttpResponse:
     return response
 
 
-def _service_unavailable(code: Code, detail: str, outcome: Outcome | None) -> HttpResponse:
+def _without_offer(
+    status: int, code: Code, detail: str, outcome: Outcome | None, *, receipt: str = ""
+) -> HttpResponse:
+    """A refusal that asks nobody to pay."""
     transaction = outcome.transaction if outcome else ""
     body: dict[str, Any] = {
         "x402Version": 2,
         "error": code,
-        **problem(503, code, detail, transaction=transaction),
+        **problem(status, code, detail, transaction=transaction, receipt=receipt),
     }
-    response = HttpResponse(json.dumps(body), content_type=_JSON, status=503)
-    response.headers["Retry-After"] = str(conf.get().retry_after)
+    response = HttpResponse(json.dumps(body), content_type=_JSON, status=status)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = _VARY
-    response.headers["Access-Control-Expose-Headers"] = f"{EXPOSED}, Retry-After"
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED
     if outcome is not None:
         for name, value in protocols.outcome_headers(outcome).items():
             response.headers[name] = value
+    if receipt:
+        response.headers["Link"] = f'<{receipt}>; rel="receipt"; type="{_JSON}"'
     _keep_out_of_log(response)
+    return response
+
+
+def _retry_later(response: HttpResponse) -> HttpResponse:
+    response.headers["Retry-After"] = str(conf.get().retry_after)
     return response
 
 

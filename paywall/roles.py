@@ -21,6 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "Paywall refunders": (
         *(*_VIEW_BOOKS, "view_resource", "view_accesspass"),
         *("refund_payment", "note_receipt", "revoke_accesspass"),
+        *("look_again_payment", "view_alert", "send_alert"),
     ),
     "Paywall auditors": (
         *(*_VIEW_BOOKS, "view_resource", "view_price", "view_audience", "view_freeuse"),

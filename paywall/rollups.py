@@ -8,6 +8,7 @@ What counts as sold is what was settled, and what was delivered on credit and ha
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
 from django.db.models import (
     BigIntegerField,
     Case,
@@ -37,6 +39,7 @@ from django.db.models.functions import Cast, TruncDate
 from django.utils import timezone
 
 from paywall import audiences, conf, database, owner_time
+from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import (
     BuyerDay,
     FailureDay,
@@ -52,6 +55,8 @@ from paywall.models.payments import State
 
 if TYPE_CHECKING:
     from paywall.models.payments import PaymentQuerySet
+
+log = logging.getLogger(__name__)
 
 SOLD = Q(state__in=[State.SETTLED, State.CONFIRMED]) | Q(
     state__in=[State.CLAIMED, State.SETTLING], delivered_at__isnull=False
@@ -77,35 +82,57 @@ def roll_up() -> int:
     """Add up the days whose payments moved since the last time, and some that were never added
     up. Returns how many days; nothing where another worker is at it. The first round of a day
     also forgets how many free requests were had on others."""
-    deadline = time.monotonic() + ROUND_SECONDS
+    deadline, began = time.monotonic() + ROUND_SECONDS, timezone.now()
     state = _take()
     if state is None:
         return 0
-    if owner_time.day_of(state.rolled_up_at) < owner_time.today():
-        audiences.forget_old()
-    newest = PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
-    days = sorted(_stale_days(state), reverse=True)
-    for day in days:
-        _add_up(day)
-    done = len(days) + _do_some(state, deadline)
-    _finish(state, newest)
+    try:
+        if owner_time.day_of(state.rolled_up_at) < owner_time.today():
+            audiences.forget_old()
+        newest = _newest_event()
+        days = sorted(_stale_days(state), reverse=True)
+        failed = [day for day in days if not _tried(day, state)]
+        done = len(days) - len(failed) + _do_some(state, deadline)
+        if failed:
+            _write(state, held_until=timezone.now())
+        else:
+            _finish(state, newest, began)
+    except StaleMove as error:
+        log.warning("%s", error)
+        return 0
     return done
+
+
+def _tried(day: date, state: RollUp) -> bool:
+    """Add up a day, which stands alone: figures of others do not stand still for it."""
+    try:
+        _add_up(day)
+    except (DatabaseError, LedgerUnavailable, OverflowError):
+        log.exception("%s cannot be added up", day)
+        return False
+    _hold(state)
+    return True
+
+
+def _newest_event() -> int:
+    return PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
 
 
 def rebuild(progress: Progress = lambda done, total: None) -> int:
     """Forget all sums and add them up anew. Returns how many days it were."""
+    began = timezone.now()
     state = _state()
     _begin(state)
     last, first = state.to_do, _first_day()
     total = (last - first).days + 1 if last and first else 0
-    newest = PaymentEvent.objects.using(database.alias()).aggregate(at=Max("pk"))["at"] or 0
+    newest = _newest_event()
     while state.to_do is not None:
         done = _do_some(state, time.monotonic() + 1)
         left = (state.to_do - first).days + 1 if state.to_do and first else 0
         progress(total - left, total)
         if not done:
             break
-    _finish(state, newest)
+    _finish(state, newest, began)
     return total
 
 
@@ -135,8 +162,11 @@ def _take() -> RollUp | None:
     """The row, for whoever adds up now; everything is to do anew if the days are others."""
     state = _state()
     now = timezone.now()
-    rows = RollUp.objects.using(database.alias()).filter(pk=state.pk, held_until__lte=now)
-    if not rows.update(held_until=now + LEASE):
+    if state.held_until > now:
+        return None
+    try:
+        _write(state, held_until=now + LEASE)
+    except StaleMove:
         return None
     if state.time_zone != str(conf.get().owners_zone()):
         _begin(state)
@@ -144,21 +174,37 @@ def _take() -> RollUp | None:
 
 
 @database.durable
-def _begin(state: RollUp) -> None:
-    for model in (SalesDay, ResourceDay, FailureDay, BuyerDay):
-        model._default_manager.using(database.alias()).all().delete()
-    state.time_zone, state.to_do = str(conf.get().owners_zone()), owner_time.today()
-    state.held_until = timezone.now() + LEASE
-    state.save(using=database.alias())
+def _write(state: RollUp, **changes: Any) -> None:
+    """Only for whoever holds the row: `held_until` is what they wrote last, and nobody after them.
+
+    Raises `StaleMove`.
+    """
+    rows = RollUp.objects.using(database.alias()).filter(pk=state.pk, held_until=state.held_until)
+    if not rows.update(**changes):
+        raise StaleMove("another worker adds up: this one was too slow")
+    database.set_fields(state, **changes)
+
+
+def _hold(state: RollUp) -> None:
+    _write(state, held_until=timezone.now() + LEASE)
 
 
 @database.durable
-def _finish(state: RollUp, newest: int) -> None:
+def _begin(state: RollUp) -> None:
+    zone = str(conf.get().owners_zone())
+    until = timezone.now() + LEASE
+    _write(state, time_zone=zone, to_do=owner_time.today(), held_until=until)
+    for model in (SalesDay, ResourceDay, FailureDay, BuyerDay):
+        model._default_manager.using(database.alias()).all().delete()
+
+
+def _finish(state: RollUp, newest: int, began: datetime) -> None:
+    """`began`: what happens while a round adds up is looked at by the next one."""
     now = timezone.now()
-    if now - state.noted_at > OVERLAP or not state.next_event:
-        state.event, state.next_event, state.noted_at = state.next_event, newest, now
-    state.rolled_up_at = state.held_until = now
-    state.save(using=database.alias())
+    changes: dict[str, Any] = {"rolled_up_at": began, "held_until": now}
+    if began - state.noted_at > OVERLAP or not state.next_event:
+        changes |= {"event": state.next_event, "next_event": newest, "noted_at": began}
+    _write(state, **changes)
 
 
 def _first_day() -> date | None:
@@ -171,15 +217,13 @@ def _do_some(state: RollUp, deadline: float) -> int:
     done, first = 0, _first_day()
     while state.to_do is not None:
         if first is None or state.to_do < first:
-            state.to_do = None
+            _write(state, to_do=None)
         elif time.monotonic() > deadline:
             break
         else:
-            _add_up(state.to_do)
-            state.to_do -= timedelta(days=1)
+            _tried(state.to_do, state)
+            _write(state, to_do=state.to_do - timedelta(days=1))
             done += 1
-        state.held_until = timezone.now() + LEASE
-        state.save(using=database.alias(), update_fields=["to_do", "held_until"])
     return done
 
 
@@ -292,9 +336,9 @@ def _replace(model: Any, day: date, rows: list[Any]) -> None:
 
 
 def _refunded(day: date) -> dict[tuple[int, str, str], int]:
-    """What went back of a day's payments, in units of the currency."""
+    """What went back of a day's payments, in units of the currency: what the chain shows of it."""
     start, end = owner_time.bounds(day, day)
-    refunds = Refund.objects.using(database.alias()).exclude(state=Refund.State.FAILED)
+    refunds = Refund.objects.using(database.alias()).filter(state=Refund.State.CONFIRMED)
     found: dict[tuple[int, str, str], int] = defaultdict(int)
     fields = ("account_id", "policy", "currency", "price", "amount")
     rows = refunds.filter(payment__created_at__gte=start, payment__created_at__lt=end)

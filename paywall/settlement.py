@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 Then = Callable[["Payment"], None]
 """What the ledger shall write in the same transaction in which a payment becomes settled."""
 
+TRANSACTION_FAILED = "transaction_failed"
+"""A transaction was sent, and reverted: that is the payer's doing, not the facilitator's."""
+
 PATIENCE = 5
 """Seconds for which a settle call is simply waited for."""
 
@@ -100,7 +103,7 @@ def _ask(payment: Payment, facilitator: facilitators.Facilitator) -> Steps[Settl
     if isinstance(answer, Rejected) and answer.ours:
         log.warning("payment=%s not taken by %s: %s", payment.pk, facilitator.name, answer.detail)
         yield from health.failed(facilitator.name, answer.detail)
-    elif isinstance(answer, Unknown):
+    elif isinstance(answer, Unknown) and answer.reason != TRANSACTION_FAILED:
         yield from health.failed(facilitator.name, answer.reason)
     else:
         yield from health.worked(facilitator.name)
@@ -278,7 +281,7 @@ def depth(account: Account, node: Node) -> Steps[int]:
 
 def _find(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
     offer = payment.taken_offer
-    clue = Clue(payment.created_at, confirmations, payment.tx_hash)
+    clue = Clue(payment.created_at, confirmations, payment.tx_hash, conf.get().log_range)
     return (yield from schemes.named(offer.scheme).find(payment.payload, offer, node, clue))
 
 
@@ -291,7 +294,7 @@ def _why_it_reverted(
     is here. Only if the facilitator's simulation still gets as far as the payer's balance is
     the nonce unused, and the transaction had nothing to move.
     """
-    if answer.reason != "transaction_failed":
+    if answer.reason != TRANSACTION_FAILED:
         return answer
     verdict = yield from facilitator.verify(order(payment))
     if verdict.valid is False and verdict.reason in (

@@ -59,7 +59,7 @@ def signer_address() -> str:
 
 
 def _key() -> str:
-    return conf.get().receipt_key or _derived(str(django_settings.SECRET_KEY))
+    return conf.get().receipt_key.reveal() or _derived(str(django_settings.SECRET_KEY))
 
 
 @lru_cache(maxsize=8)

@@ -111,8 +111,7 @@ def take(*, count_all: bool = True) -> Status:
 
 def open_refunds() -> int:
     """How many are asked for and not on the chain yet."""
-    states = [Refund.State.REQUESTED, Refund.State.SENT]
-    return Refund.objects.using(database.alias()).filter(state__in=states).count()
+    return Refund.objects.using(database.alias()).filter(state__in=Refund.OPEN).count()
 
 
 def _counted(payments: PaymentQuerySet) -> tuple[int, int]:

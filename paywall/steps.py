@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 import httpx
@@ -94,7 +94,7 @@ def run(steps: Steps[T]) -> T:
         while True:
             try:
                 answer = _perform(step)
-            except Exception as error:
+            except BaseException as error:
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
@@ -112,8 +112,20 @@ def _perform(step: Step) -> Any:
             return step.run()
 
 
-async def arun(steps: Steps[T]) -> T:
-    """Perform the steps on the running event loop."""
+class Presence:
+    """Whether somebody still waits for what the steps come to."""
+
+    is_gone = False
+
+
+async def arun(steps: Steps[T], presence: Presence | None = None) -> T:
+    """Perform the steps on the running event loop.
+
+    Who hangs up cancels the site's own code, and nothing else: a request to a facilitator or a
+    query that is under way is waited for, its answer is worked on to the end, and only then is
+    the cancellation raised. `presence` learns of it at once.
+    """
+    presence = presence or Presence()
 
     async def perform(step: Step) -> Any:
         match step:
@@ -127,18 +139,34 @@ async def arun(steps: Steps[T]) -> T:
                 # In a thread, not by an async client: connections belong to an event loop, and
                 # under WSGI every request of an async view has a loop of its own.
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(_senders, _send, step)
+                return await loop.run_in_executor(_senders(), _send, step)
+
+    async def through_cancellation(step: Step) -> Any:
+        task = asyncio.ensure_future(perform(step))
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                presence.is_gone = True
+                if task.done():
+                    raise
 
     try:
         step = next(steps)
         while True:
             try:
-                answer = await perform(step)
-            except Exception as error:
+                if isinstance(step, Call):
+                    answer = await perform(step)
+                else:
+                    answer = await through_cancellation(step)
+            except BaseException as error:
+                presence.is_gone |= isinstance(error, asyncio.CancelledError)
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
     except StopIteration as done:
+        if presence.is_gone:
+            raise asyncio.CancelledError from None
         return cast("T", done.value)
 
 
@@ -147,8 +175,19 @@ async def arun(steps: Steps[T]) -> T:
 _LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
 _lock = threading.Lock()
 _clients: dict[int, httpx.Client] = {}
-_senders = ThreadPoolExecutor(max_workers=64, thread_name_prefix="paywall-http")
+
+SENDERS = 64
 """As many settle calls can be waited for at once on an event loop."""
+
+
+@cache
+def _senders() -> ThreadPoolExecutor:
+    """Threads to send in. They do not survive a fork: a child makes its own."""
+    return ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="paywall-http")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_senders.cache_clear)
 
 
 def _send(step: Send) -> httpx.Response:

@@ -13,6 +13,7 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from paywall import alerts, engine, refunds, rollups
+from paywall.exceptions import LedgerUnavailable
 from paywall.schedule import TIME_LIMIT
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ ROUND: dict[str, Any] = {
     "ignore_result": True,
     "time_limit": TIME_LIMIT,
     # The database may be away for a moment; not all workers come back to it at once.
-    "autoretry_for": (OperationalError, InterfaceError),
+    "autoretry_for": (OperationalError, InterfaceError, LedgerUnavailable),
     "max_retries": 3,
     "retry_backoff": 1,
     "retry_backoff_max": 10,

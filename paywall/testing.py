@@ -90,9 +90,11 @@ class Buyer:
         challenge = challenge_of(response)
         offer = challenge["accepts"][0]
         authorization = self.authorize(offer, **changes)
+        # Where the URL is too long for a header, the challenge leaves the resource out.
+        resource = {"resource": challenge["resource"]} if "resource" in challenge else {}
         return {
             "x402Version": 2,
-            "resource": challenge["resource"],
+            **resource,
             "accepted": offer,
             "payload": {
                 "signature": self.sign(authorization, offer),

@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import logging
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from paywall import conf, facilitators, ledger, nodes, offers, schemes
+from django.utils import timezone
+
+from paywall import conf, database, facilitators, ledger, nodes, offers, schemes, throttle
 from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, Refused, Unavailable
+from paywall.models import Payment
+from paywall.models.literals import one_of
+from paywall.models.payments import PAID
 from paywall.steps import query
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from paywall.offers import ForSale
     from paywall.steps import Steps
     from paywall.vocabulary import Authorization, Credential, Offer
 
 log = logging.getLogger(__name__)
 
-BELIEVED_FOR = 30
+BELIEVED_FOR = 5
 """Seconds for which a payer who had the money is taken to have it still."""
 
 MOST_KNOWN = 10_000
-_solvent: dict[tuple[str, str, str, int], float] = {}
+_balances: dict[tuple[str, str, str], tuple[float, Decimal]] = {}
+_paid_before: dict[str, None] = {}
+
+TO_SETTLE_ON_CREDIT = 30
+"""Seconds beyond a settle call for which an authorization must be valid to be had on credit."""
 
 
-def check(sale: ForSale, credential: Credential, url: str) -> Steps[tuple[Offer, Authorization]]:
-    """It was made for this URL and takes an offer of ours; its signature, window, amount and
-    recipient are right. Returns the offer and the authorization in one spelling.
+def check(
+    sale: ForSale, credential: Credential, urls: tuple[str, str]
+) -> Steps[tuple[Offer, Authorization]]:
+    """It was made for this URL (as it was asked for, and as it is kept) and takes an offer of
+    ours; its signature, window, amount and recipient are right. Returns the offer and the
+    authorization in one spelling.
 
     Raises `Refused`; `Unavailable` where somebody has to be asked who does not answer.
     """
-    if credential.resource_url not in (None, url):
+    if credential.resource_url is not None and credential.resource_url not in urls:
         raise Refused(Code.RESOURCE_MISMATCH)
+    _, url = urls
     now, tolerance = time.time(), conf.get().clock_tolerance
     refused = None
     try:
@@ -54,30 +70,83 @@ def check(sale: ForSale, credential: Credential, url: str) -> Steps[tuple[Offer,
     return offer, authorization
 
 
-def can_afford(offer: Offer, authorization: Authorization) -> Steps[bool]:
-    """Whether a payer seems to have the money, for those who may have content on credit.
+def may_have_credit(authorization: Authorization) -> bool:
+    """Whether an authorization can be settled later than it is served: it is a plain key's, and
+    there is time to send it."""
+    settings = conf.get()
+    call = settings.facilitator_connect_timeout + settings.facilitator_read_timeout
+    left = (authorization.expires_at - timezone.now()).total_seconds()
+    return authorization.proven and left > call + TO_SETTLE_ON_CREDIT
 
-    True where nobody can be asked; False where the node does not answer. Kept for a while.
+
+def balance(offer: Offer, authorization: Authorization) -> Steps[Decimal | None]:
+    """What a payer has, in units of the offer's currency; None where nobody can be asked.
+
+    Zero where the node does not answer, and for contract wallets: what they say now is not what
+    they do then. Kept for some seconds.
     """
     node = nodes.of(offer.network)
     if node is None or not conf.get().balance_check:
-        return True
-    key = (offer.network, offer.asset, authorization.payer, offer.amount)
-    known = _solvent.get(key)
-    if known is not None and time.monotonic() < known:
-        return True
+        return None
+    key = (offer.network, offer.asset, authorization.payer)
+    known = _balances.get(key)
+    if known is not None and time.monotonic() < known[0]:
+        return known[1]
     try:
-        if not (yield from schemes.named(offer.scheme).can_afford(authorization, offer, node)):
-            return False
+        if (yield from node.has_code(authorization.payer)):
+            found = Decimal(0)
+        else:
+            units = yield from node.balance_of(offer.asset, authorization.payer)
+            found = Decimal(units).scaleb(-offer.decimals)
     except NodeError as error:
         log.warning("Cannot look up a payer's balance: %s", error)
-        return False
-    if len(_solvent) >= MOST_KNOWN:
-        _solvent.clear()
-    _solvent[key] = time.monotonic() + BELIEVED_FOR
-    return True
+        return Decimal(0)
+    if len(_balances) >= MOST_KNOWN:
+        _balances.clear()
+    _balances[key] = time.monotonic() + BELIEVED_FOR, found
+    return found
 
 
+def require_means(
+    request: HttpRequest, offer: Offer, authorization: Authorization, url: str
+) -> Steps[None]:
+    """A payer who never paid here has the money, says the node or the facilitator: before a view
+    runs for it that costs us something. Raises `Refused`, `Unavailable`."""
+    payer = authorization.payer
+    if not conf.get().balance_check or payer in _paid_before:
+        return
+    if (yield from query(_has_paid, payer)):
+        if len(_paid_before) >= MOST_KNOWN:
+            _paid_before.clear()
+        _paid_before[payer] = None
+        return
+    if (yield from query(throttle.POOR_PAYERS.is_reached, request)):
+        raise Unavailable(Code.TOO_MANY_REQUESTS, status=429)
+    try:
+        node = nodes.of(offer.network)
+        if node is None:
+            if authorization.proven:  # else it was asked already
+                yield from _have_verified(offer, authorization, url)
+            return
+        scheme = schemes.named(offer.scheme)
+        try:
+            if not (yield from scheme.can_afford(authorization, offer, node)):
+                raise Refused(Code.INSUFFICIENT_FUNDS)
+        except NodeError as error:
+            # The node is a help here: settling will tell.
+            log.warning("Cannot look up a payer's balance: %s", error)
+    except Refused:
+        yield from query(throttle.POOR_PAYERS.count, request)
+        raise
+
+
+@database.patient
+def _has_paid(payer: str) -> bool:
+    payments = Payment.objects.using(database.alias())
+    return payments.filter(one_of("state", PAID), payer=payer).exists()
+
+
+@database.patient
 def _accepted_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:
     """What the very same credential was accepted for before."""
     scheme = schemes.get(credential.scheme)
@@ -105,6 +174,11 @@ def _ask_facilitator(offer: Offer, authorization: Authorization, url: str) -> St
     except NodeError as error:
         log.warning("Cannot look up the payer of an unproven signature: %s", error)
         raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
+    yield from _have_verified(offer, authorization, url)
+
+
+def _have_verified(offer: Offer, authorization: Authorization, url: str) -> Steps[None]:
+    """The facilitator's /verify says that it is good. Raises `Refused`, `Unavailable`."""
     order = facilitators.Order(
         offer, authorization.payload, authorization.payer, url, authorization.identity
     )

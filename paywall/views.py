@@ -6,7 +6,7 @@ import secrets
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_not_required, login_required
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 PURCHASES = 25
 
 
+@login_not_required
 @require_safe
 def receipt(request: HttpRequest, public_id: str) -> HttpResponse:
     """A receipt for whoever was given its unguessable URL: a page that can be printed, or the
     same as JSON, signed."""
-    found = receipts.find(public_id)
+    found = receipts.find(public_id) if public_id.isprintable() else None
     if found is None:
         raise Http404("There is no such receipt.")
     document = receipts.document(found)
@@ -84,6 +85,7 @@ def purchases(request: HttpRequest) -> HttpResponse:
     return render(request, "paywall/purchases.html", context)
 
 
+@login_not_required
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """200 while the engine is keeping up, 503 when it is not: for a monitor. Says no more."""
@@ -95,6 +97,7 @@ def health(request: HttpRequest) -> JsonResponse:
     return response
 
 
+@login_not_required
 @require_safe
 def prometheus(request: HttpRequest) -> HttpResponse:
     """The metrics, for a Prometheus that has the token. Without a token there are none."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from paywall.evm.addresses import checksum
+from paywall.vocabulary import plain
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -40,8 +41,8 @@ def signed_in(request: HttpRequest) -> str | None:
             return None
         origin = f"{request.scheme}://{request.get_host()}"
         return checksum(proof.address) if _result(_is_right(siwx, proof, origin)) else None
-    except ValueError as error:
-        log.info("A wallet's sign-in is refused: %s", error)
+    except (ValueError, RecursionError) as error:
+        log.info("A wallet's sign-in is refused: %s", plain(error))
         return None
 
 

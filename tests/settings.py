@@ -56,7 +56,11 @@ DATABASES = {"default": env.db("DATABASE_URL", default="sqlite://:memory:")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, so that threads and processes of the tests have connections of their own.
     DATABASES["default"]["TEST"] = {"NAME": env.str("TEST_SQLITE_NAME", "var/test.sqlite3")}
-    DATABASES["default"]["OPTIONS"] = {"timeout": 20, "init_command": "PRAGMA journal_mode=WAL"}
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL",
+    }
     Path("var").mkdir(exist_ok=True)
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, str]] = {}
@@ -64,4 +68,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, str]] = {}
 PAYWALL_NETWORK = "eip155:84532"
 PAYWALL_ASSET = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
 PAYWALL_PAY_TO = ""
-PAYWALL = {"FACILITATOR_URL": "http://127.0.0.1:9", "CACHE_SECONDS": 0}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "paywall.error_reports.ExceptionReporterFilter"
+# Whether strangers have money is asked only by the tests that are about it.
+PAYWALL = {
+    "FACILITATOR_URL": "http://127.0.0.1:9",
+    "CACHE_SECONDS": 0,
+    "CREDIT_AFTER": 0,
+    "BALANCE_CHECK": False,
+}

@@ -16,7 +16,7 @@ from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
 from x402.extensions import sign_in_with_x as siwx
 
-from paywall import audiences
+from paywall import addresses, audiences
 from paywall.models import Audience, FreeUse, Payment, Price
 from tests.shop.views import CALLS
 
@@ -183,7 +183,7 @@ def test_free_requests_are_counted_for_a_network_not_for_an_address(audience, fr
 def test_only_proxies_of_ours_are_believed(paywall_settings, proxies, forwarded, expected):
     paywall_settings(PROXIES=proxies)
     request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR=forwarded)
-    assert audiences.address_range(request) == expected
+    assert addresses.network_of(request) == expected
 
 
 def test_free_requests_of_a_user_need_a_user(audience, free):

@@ -186,14 +186,17 @@ def test_a_url_is_sold_without_touching_its_code(rule, buyer, facilitator, path,
     assert paid.status_code == 200
     assert paid.headers["PAYMENT-RESPONSE"]
     again = get(headers=paying)
-    assert (again.status_code, code(again)) == (402, "payment_already_used")
+    assert (again.status_code, code(again)) == (409, "payment_already_used")
     assert Payment.objects.get().delivered_at is not None
 
 
 def test_a_post_is_paid_without_a_token_and_a_pass_needs_one(rule, buyer, facilitator):
     rule("/free/post/", methods="POST", access="forever")
     client = Client(enforce_csrf_checks=True)
-    assert client.get("/free/post/").status_code == 200
+    # Sold for one method: for the others it is not there, rather than free.
+    for method in ("get", "head", "put", "patch", "delete", "trace"):
+        refused = getattr(client, method)("/free/post/")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     challenge = client.post("/free/post/")
     assert challenge.status_code == 402
     paid = client.post("/free/post/", headers=buyer.pays(challenge))

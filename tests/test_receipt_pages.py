@@ -107,8 +107,8 @@ def test_another_sites_key_is_another(settings):
     [("lost", "not paid"), ("settled", "has not made it final yet")],
 )
 def test_the_page_does_not_say_paid_of_what_is_not(receipt, client, state, words):
-    receipt.payment.__class__.objects.update(
-        state=state, closed_at=timezone.now(), error_code="nothing_moved"
+    receipt.payment.__class__.objects.all().move(
+        state, closed_at=timezone.now(), error_code="nothing_moved"
     )
     assert words in client.get(url(receipt), headers=HTML).content.decode()
 

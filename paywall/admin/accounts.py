@@ -203,6 +203,16 @@ class AccountAdmin(ModelAdminBase):
                 request,
                 gettext("No money goes there before a second person approves %s.") % obj,
             )
+        elif before is not None and conf.get().two_person_rule and _is_laxer(obj, before):
+            obj.proposed = {"confirmations": obj.confirmations, "finalized": obj.finalized}
+            obj.confirmations, obj.finalized = before.confirmations, before.finalized
+            obj.proposed_by_id = request.user.pk
+            messages.warning(
+                request,
+                gettext("Payments to %s become final sooner once a second person approves it.")
+                % obj,
+            )
+            journal.write(request.user, obj, f"Proposed: {obj.proposed}")
         super().save_model(request, obj, form, change)
         if before is None:
             journal.changed(request.user, obj, "pay to", "–", f"{obj.pay_to} ({obj.network})")
@@ -223,7 +233,16 @@ class AccountAdmin(ModelAdminBase):
                     request, gettext("You proposed %s: somebody else has to approve it.") % account
                 )
             else:
-                by, account.proposed_by, account.enabled = account.proposed_by, None, True
+                by, account.proposed_by = account.proposed_by, None
+                if account.proposed:
+                    before = f"{account.confirmations}, {account.finalized}"
+                    account.confirmations = account.proposed["confirmations"]
+                    account.finalized = account.proposed["finalized"]
+                    account.proposed = {}
+                    after = f"{account.confirmations}, {account.finalized}"
+                    journal.changed(request.user, account, "confirmations", before, after)
+                else:
+                    account.enabled = True
                 account.save()
                 journal.changed(
                     request.user, account, "approved", f"proposed by {by}", account.pay_to
@@ -276,6 +295,13 @@ class AccountAdmin(ModelAdminBase):
             "paywall/admin/bare_live.html" if wants_fragment(request) else "admin/base_site.html"
         )
         return TemplateResponse(request, "paywall/admin/test_payment.html", context)
+
+
+def _is_laxer(after: Account, before: Account) -> bool:
+    """Whether payments would be final sooner."""
+    if before.finalized:
+        return not after.finalized
+    return not after.finalized and after.confirmations < before.confirmations
 
 
 def _qr(text: str) -> SafeString | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpResponseRedirect
 from django.urls import path, reverse
@@ -57,8 +58,8 @@ class AlertAdmin(ReadOnly, AlertAdminBase):
         return [path("test/", view, name="paywall_alert_test"), *super().get_urls()]
 
     def test_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            return HttpResponseRedirect(reverse("admin:index"))
+        if not self.has_send_permission(request):
+            raise PermissionDenied
         if not alerts.addresses():
             messages.error(
                 request,
@@ -69,12 +70,15 @@ class AlertAdmin(ReadOnly, AlertAdminBase):
             messages.success(request, gettext("A test is on its way with the worker's next round."))
         return HttpResponseRedirect(reverse("admin:paywall_alert_changelist"))
 
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("paywall.send_alert")
+
     @admin.display(description=_("arrived"), boolean=True)
     def arrived(self, alert: Alert) -> bool | None:
         sent = [message.sent_at is not None for message in alert.messages.all()]
         return all(sent) if sent else None
 
-    @admin.action(description=_("Send again"))
+    @admin.action(description=_("Send again"), permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
         rows = AlertMessage.objects.filter(alert__in=queryset)
         number = rows.update(attempts=0, due_at=timezone.now(), sent_at=None, given_up_at=None)

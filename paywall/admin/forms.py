@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
@@ -33,6 +35,12 @@ class WhenForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
         help_text=_("Empty: from now on."),
     )
+
+    def clean_valid_from(self) -> datetime | None:
+        at: datetime | None = self.cleaned_data["valid_from"]
+        if at is not None and at < timezone.now() - timedelta(minutes=1):
+            raise ValidationError(_("That is past: a price holds from now on, or from later on."))
+        return at
 
 
 def _check_payable(form: forms.BaseForm, cleaned: dict[str, Any], name: str | None) -> None:

@@ -125,7 +125,13 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     def refund(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         return ask_for_refunds(self, request, queryset)
 
-    @admin.action(description=_("Look again now: ask the chain or the facilitator"))
+    def has_look_again_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("paywall.look_again_payment")
+
+    @admin.action(
+        description=_("Look again now: ask the chain or the facilitator"),
+        permissions=["look_again"],
+    )
     def look_again(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
         """What the engine would do when they are due, for a few that somebody asks about."""
         counts = engine.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])

@@ -45,7 +45,7 @@ class PricedFormSet(BaseGenericInlineFormSet):  # type: ignore[type-arg]
         return self._with_price(form, resource)
 
     def _with_price(self, form: Any, resource: Resource) -> Resource:
-        if form.is_another_price:
+        if form.is_another_price and self.user.has_perm("paywall.add_price"):
             data = form.cleaned_data
             pricing.set_price(resource, data["amount"], data["currency"], by=self.user)
         return resource
@@ -85,6 +85,9 @@ class PricedInline(GenericStackedInline):
     def get_formset(self, request: Any, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
         formset.user = request.user  # type: ignore[attr-defined]
+        if not request.user.has_perm("paywall.add_price"):
+            for name in ("amount", "currency"):
+                formset.form.base_fields[name].disabled = True
         return formset
 
     @admin.display(description=_("sales, 30 days"))

@@ -51,7 +51,8 @@ class PriceInline(InlineBase):
     extra = 0
     min_num = 0
     fields = [
-        *("amount", "currency", "audience", "free_uses", "free_per", "free_every"),
+        *("amount", "currency", "audience", "free_uses", "free_per", "free_balance"),
+        "free_every",
         *("valid_from", "standing"),
     ]
     readonly_fields = ["standing"]
@@ -79,10 +80,16 @@ class PriceInline(InlineBase):
 class PriceChanges(MixinBase):
     """What the admin of resources does about prices."""
 
+    def has_price_permission(self, request: HttpRequest) -> bool:
+        """Who may say what things cost: to change a resource is not enough."""
+        return request.user.has_perm("paywall.add_price")
+
     def price_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One price, changed from the list: a page, or its form for the list's dialog."""
         resource = get_object_or_404(Resource, pk=pk)
-        if not self.has_change_permission(request, resource):
+        if not (
+            self.has_change_permission(request, resource) and self.has_price_permission(request)
+        ):
             raise PermissionDenied
         current = resource.current_price()
         back = _back(request)
@@ -125,7 +132,7 @@ class PriceChanges(MixinBase):
         }
         return TemplateResponse(request, "paywall/admin/price.html", context)
 
-    @admin.action(description=_("Set the price…"), permissions=["change"])
+    @admin.action(description=_("Set the price…"), permissions=["price"])
     def set_price(self, request: HttpRequest, queryset: QuerySet[Resource]) -> Any:
         return self._change_prices(
             request,
@@ -134,7 +141,7 @@ class PriceChanges(MixinBase):
             lambda data, chosen: pricing.set_to(chosen, data["amount"], data["currency"]),
         )
 
-    @admin.action(description=_("Raise or lower prices by percent…"), permissions=["change"])
+    @admin.action(description=_("Raise or lower prices by percent…"), permissions=["price"])
     def raise_price(self, request: HttpRequest, queryset: QuerySet[Resource]) -> Any:
         return self._change_prices(
             request,
@@ -157,7 +164,12 @@ class PriceChanges(MixinBase):
         changes: list[pricing.Change] = []
         if step and form.is_valid():
             changes = changes_of(form.cleaned_data, chosen)
-            if step == "apply":
+            count = str(len(chosen))
+            if step == "apply" and request.POST.get("seen", count) != count:
+                form.add_error(
+                    None, _("There are others than before among these: look at them once more.")
+                )
+            elif step == "apply":
                 try:
                     number = pricing.apply(
                         changes, by=request.user, valid_from=form.cleaned_data["valid_from"]
@@ -177,9 +189,18 @@ class PriceChanges(MixinBase):
             "changes": changes,
             "action": request.POST.get("action", ""),
             "checkbox": ACTION_CHECKBOX_NAME,
+            "keys": keys_to_keep(request),
+            "across": request.POST.get("select_across", "0"),
             "media": self.media + form.media,
         }
         return TemplateResponse(request, "paywall/admin/prices.html", context)
+
+
+def keys_to_keep(request: HttpRequest) -> list[str]:
+    """What a page that asks once more has to send again: the rows that were chosen one by one; of a
+    whole list, which its filters say again, one is enough."""
+    keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    return keys[:1] if request.POST.get("select_across") == "1" else keys
 
 
 def _back(request: HttpRequest) -> str:

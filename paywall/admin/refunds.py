@@ -11,11 +11,12 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import refunds
-from paywall.dashboard.forms import RefundForm, in_token, tell
+from paywall import journal, refunds
+from paywall.dashboard.forms import CloseForm, RefundForm, in_token, tell
 from paywall.models import Payment, Refund
 
 from .base import ReadOnly, transaction_link
+from .prices import keys_to_keep
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -51,6 +52,8 @@ def ask_for_refunds(
         "payments": [(payment, _left(payment)) for payment in payments],
         "action": request.POST.get("action", "refund"),
         "checkbox": ACTION_CHECKBOX_NAME,
+        "keys": keys_to_keep(request),
+        "across": request.POST.get("select_across", "0"),
         "media": model_admin.media,
     }
     return TemplateResponse(request, "paywall/admin/refund.html", context)
@@ -84,10 +87,10 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
     date_hierarchy = "created_at"
     fields = [
         *("payment", "value", "reason", "by", "state", "is_ours_to_send", "transaction"),
-        *("error_detail", "created_at", "closed_at"),
+        *("sender", "revoked_pass", "error_detail", "created_at", "closed_at"),
     ]
     readonly_fields = ["value", "transaction"]
-    actions = ["call_off"]
+    actions = ["call_off", "close"]
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
@@ -101,6 +104,37 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
                 messages.error(request, f"#{refund.pk}: {refused}")
             else:
                 messages.success(request, gettext("Refund #%d is called off.") % refund.pk)
+
+    @admin.action(
+        description=_("Close what is unclear: it did not go out…"), permissions=["refund"]
+    )
+    def close(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        chosen = list(queryset.select_related("payment").order_by("pk"))
+        form = CloseForm(request.POST if "reason" in request.POST else None)
+        if form.is_valid():
+            for refund in chosen:
+                reason = form.cleaned_data["reason"]
+                try:
+                    refunds.close(refund, reason)
+                except refunds.RefundRefused as refused:
+                    messages.error(request, f"#{refund.pk}: {refused}")
+                else:
+                    journal.write(request.user, refund, f"Closed: {reason}")
+                    messages.success(request, gettext("Refund #%d is closed.") % refund.pk)
+            return HttpResponseRedirect(request.get_full_path())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Close refunds that are unclear"),
+            "opts": Refund._meta,
+            "form": form,
+            "refunds": [(refund, _amount(refund)) for refund in chosen],
+            "action": "close",
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "keys": keys_to_keep(request),
+            "across": request.POST.get("select_across", "0"),
+            "media": self.media,
+        }
+        return TemplateResponse(request, "paywall/admin/refund_close.html", context)
 
     @admin.display(description=_("amount"))
     def value(self, refund: Refund) -> str:

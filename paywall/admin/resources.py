@@ -205,6 +205,16 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
                 old = next((p for p in before if (p.audience_id, p.currency) == key), None)
                 pricing.note(request.user, price, old)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        resource: Resource = form.instance
+        if resource.path and resource.active and resource.current_price() is None:
+            messages.warning(
+                request,
+                gettext("The path rule %s has no price in force: its URLs answer 503 until it has.")
+                % resource.path,
+            )
+
     @admin.action(description=_("Activate: sell it"), permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Resource]) -> None:
         self._switch(request, queryset, True)

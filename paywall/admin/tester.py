@@ -22,7 +22,6 @@ from paywall import audiences, offers, path_rules, responses
 from paywall.checks import MIDDLEWARE
 from paywall.decorators import finder_of
 from paywall.exceptions import NotForSale
-from paywall.middleware import EXEMPT_APPS
 from paywall.models import Resource
 from paywall.steps import run
 
@@ -133,7 +132,7 @@ def _reference(asked: HttpRequest, found: Found) -> Reference | None:
         except Exception as error:
             found.warning = f"{type(error).__name__}: {error}"
         return None
-    if set(match.app_names) & EXEMPT_APPS:
+    if set(match.app_names) & path_rules.EXEMPT_APPS:
         found.verdict = gettext("The admin and the paywall's own pages are never sold.")
         return None
     if not ordered:

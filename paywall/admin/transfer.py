@@ -16,6 +16,7 @@ from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV
 
 from paywall import conf, pricing
+from paywall.dashboard.spreadsheets import as_text
 from paywall.models import Price, Resource
 from paywall.vocabulary import money
 
@@ -58,6 +59,10 @@ class PricedResource(resources.ModelResource):  # type: ignore[misc]
             if name in row and row[name] is None:
                 row[name] = ""
 
+    def export_field(self, *args: Any, **kwargs: Any) -> Any:
+        value = super().export_field(*args, **kwargs)
+        return as_text(value) if isinstance(value, str) else value
+
     def after_save_instance(self, instance: Resource, row: Any, **kwargs: Any) -> None:
         """Supersede the price, where the row has another."""
         if not str(row.get("price") or "").strip():
@@ -85,6 +90,51 @@ class PricedResource(resources.ModelResource):  # type: ignore[misc]
         return resource.current_price() if resource.pk else None
 
 
+class PlainCSV(CSV):  # type: ignore[misc]
+    """CSV as spreadsheet programs write it: in UTF-8 with or without a mark, or UTF-16, or the
+    Windows-1252 of older ones; with commas or semicolons."""
+
+    CONTENT_TYPE = "text/csv; charset=utf-8"
+
+    def get_read_mode(self) -> str:
+        return "rb"
+
+    def is_binary(self) -> bool:
+        return True
+
+    def create_dataset(self, in_stream: Any, **kwargs: Any) -> Any:
+        text = read_text(in_stream) if isinstance(in_stream, bytes) else in_stream
+        first = text.lstrip().partition("\n")[0]
+        if ";" in first and "," not in first:
+            kwargs["delimiter"] = ";"
+        dataset = super().create_dataset(text, **kwargs)
+        if "slug" not in (dataset.headers or ()):
+            raise ValueError(
+                _("The first line names the columns, by commas or semicolons; one is “slug”.")
+            )
+        return dataset
+
+    def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
+        return b"\xef\xbb\xbf" + str(super().export_data(dataset, **kwargs)).encode()
+
+
+def read_text(content: bytes) -> str:
+    """A file's text by its byte-order mark; or UTF-8, or else Windows-1252. Raises `ValueError`."""
+    for mark, encoding in (
+        (b"\xef\xbb\xbf", "utf-8-sig"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
+        if content.startswith(mark):
+            return content.decode(encoding)
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise ValueError(_("The file is no text that can be read: save it as CSV in UTF-8."))
+
+
 def _amount(row: Any) -> Decimal:
     text = str(row["price"]).strip()
     try:
@@ -104,11 +154,13 @@ class ModelAdminBase(ImportExportModelAdmin):  # type: ignore[misc]
     """The admin of resources, with buttons for import and export."""
 
     resource_classes = [PricedResource]
-    formats = [CSV]
+    formats = [PlainCSV]
     skip_export_form = True  # there is one format, and the form's page is full of inline scripts
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return bool(self.has_add_permission(request) and self.has_change_permission(request))
+        may_price = request.user.has_perm("paywall.add_price")
+        may_change = self.has_add_permission(request) and self.has_change_permission(request)
+        return bool(may_price and may_change)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request))

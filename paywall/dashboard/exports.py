@@ -5,14 +5,15 @@ A download is a row, which says who took what, and how far it is.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet, Sum
+from django.db import DatabaseError
+from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import TruncMonth
 from django.http import Http404, HttpResponseRedirect, QueryDict, StreamingHttpResponse
 from django.utils import timezone
@@ -21,7 +22,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from paywall import conf, database
 from paywall.evm import networks
-from paywall.models import Account, Export, Receipt, SalesDay, Transaction
+from paywall.exceptions import LedgerUnavailable
+from paywall.models import Account, Export, Receipt, Refund, SalesDay, Transaction
 from paywall.models.exposure import in_currency
 
 from .search import FilterForm, find
@@ -31,6 +33,8 @@ from .spreadsheets import Row, as_csv, as_xlsx
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+log = logging.getLogger(__name__)
 
 PERMISSION = "paywall.export_receipt"
 NOTED_EVERY = 5_000
@@ -95,7 +99,8 @@ def progress(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_safe
 @staff_only(PERMISSION)
 def download(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """The file, written while it is sent."""
+    """The file: CSV is written while it is sent, and its last line says how many rows it has; XLSX
+    is sent when it is whole. What breaks off is a failed download, for the browser too."""
     export = _get(request, pk)
     header, rows = _TABLES[export.kind](export.query)
     write = _WRITERS[export.format]
@@ -124,14 +129,27 @@ def _counted(export: Export, rows: Iterator[Row]) -> Iterator[Row]:
             written += 1
             if written % NOTED_EVERY == 0:
                 _note(export, written=written)
-    except BaseException:
+    except BaseException as error:
+        log.warning(
+            "export=%s broke off after %d rows: %s", export.pk, written, type(error).__name__
+        )
         _note(export, written=written, broken_off_at=timezone.now())
         raise
     _note(export, written=written, finished_at=timezone.now())
 
 
 def _note(export: Export, **changes: Any) -> None:
-    Export.objects.using(database.alias()).filter(pk=export.pk).update(**changes)
+    """Over a connection of its own, for this one is reading; and a download does not break off
+    because nobody could note how far it is."""
+    try:
+        _write_note(export.pk, changes)
+    except (DatabaseError, LedgerUnavailable) as error:
+        log.warning("export=%s: %s could not be noted: %s", export.pk, sorted(changes), error)
+
+
+@database.aside
+def _write_note(pk: int, changes: dict[str, Any]) -> None:
+    Export.objects.using(database.alias()).filter(pk=pk).update(**changes)
 
 
 def _count(kind: str, query: str) -> int:
@@ -168,7 +186,7 @@ RECEIPT_COLUMNS = [
 ]
 _FIELDS = [
     *("number", "public_id", "issued_at", "payment__confirmed_at", "sold"),
-    *("payment__price", "payment__currency", "payment__amount", "payment__refunded"),
+    *("payment__price", "payment__currency", "payment__amount", "payment_id"),
     *("payment__account__decimals", "payment__account__symbol", "payment__network"),
     *("payment__payer", "payment__tx_hash", "payment__block_number", "payment__state"),
     *("payment__policy", "payment__user_id"),
@@ -181,11 +199,12 @@ def receipt_table(query: str) -> tuple[list[Any], Iterator[Row]]:
 
 def _receipt_rows(query: str) -> Iterator[Row]:
     zone = conf.get().owners_zone()
-    found = _receipts(query).values_list(*_FIELDS).iterator(chunk_size=2_000)
-    while some := list(islice(found, 2_000)):
+    found = _receipts(query)
+    for some in _in_chunks(found):
         fees = _fees_of({row[13] for row in some if row[13]})
+        refunds = _refunded_of([row[8] for row in some])
         for row in some:
-            number, public_id, issued, confirmed, sold, price, currency, amount, refunded = row[:9]
+            number, public_id, issued, confirmed, sold, price, currency, amount, payment = row[:9]
             decimals, symbol, network, payer, tx_hash, block, state, policy, user = row[9:]
             yield [
                 number,
@@ -198,7 +217,7 @@ def _receipt_rows(query: str) -> Iterator[Row]:
                 currency,
                 Decimal(amount).scaleb(-decimals).normalize(),
                 symbol,
-                Decimal(refunded).scaleb(-decimals).normalize(),
+                Decimal(refunds.get(payment, 0)).scaleb(-decimals).normalize(),
                 networks.title(network),
                 payer,
                 tx_hash,
@@ -208,6 +227,32 @@ def _receipt_rows(query: str) -> Iterator[Row]:
                 policy,
                 user,
             ]
+
+
+CHUNK = 2_000
+
+
+def _in_chunks(found: QuerySet[Receipt]) -> Iterator[list[Any]]:
+    """Some rows at a time, each by a query of its own that begins where the last one ended: nothing
+    is kept open in the database for as long as a browser takes."""
+    rows = found.values_list(*_FIELDS, "pk")
+    while some := list(rows[:CHUNK]):
+        yield [row[:-1] for row in some]
+        issued_at, pk = some[-1][2], some[-1][-1]
+        older = Q(issued_at__lt=issued_at) | Q(issued_at=issued_at, pk__lt=pk)
+        # Said once more, in the words that an index range understands.
+        rows = found.filter(older, issued_at__lte=issued_at).values_list(*_FIELDS, "pk")
+
+
+def _refunded_of(payments: list[int]) -> dict[int, int]:
+    """What went back of payments, as far as the chain shows it."""
+    refunds = Refund.objects.using(database.alias()).filter(
+        payment__in=payments, state=Refund.State.CONFIRMED
+    )
+    found: dict[int, int] = defaultdict(int)
+    for payment, amount in refunds.values_list("payment_id", "amount"):
+        found[payment] += int(amount)
+    return found
 
 
 def _fees_of(hashes: set[str]) -> dict[str, Decimal]:

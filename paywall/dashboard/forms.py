@@ -38,6 +38,12 @@ class RefundForm(forms.Form):
         required=False,
         help_text=_("If you sent the money yourself: its hash. It is looked up on the chain."),
     )
+    sender = forms.CharField(
+        label=_("Sent from"),
+        required=False,
+        max_length=64,
+        help_text=_("Only if you sent it from another wallet than the one that is paid to."),
+    )
     seen = forms.JSONField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, payments: list[Payment], **kwargs: Any) -> None:
@@ -45,7 +51,7 @@ class RefundForm(forms.Form):
         kwargs.setdefault("initial", {"seen": seen})
         super().__init__(*args, **kwargs)
         if len(payments) > 1:
-            del self.fields["amount"], self.fields["sent_in"]
+            del self.fields["amount"], self.fields["sent_in"], self.fields["sender"]
         elif not conf.get().treasury_key:
             self.fields["sent_in"].required = True
         self.payments = payments
@@ -84,6 +90,7 @@ class RefundForm(forms.Form):
                     seen=seen,
                     revoke_pass=self.cleaned_data["revoke_pass"],
                     sent_in=self.cleaned_data.get("sent_in", ""),
+                    sender=self.cleaned_data.get("sender", ""),
                 )
             except refunds.RefundRefused as refused:
                 troubles.append(f"#{payment.pk}: {refused}")
@@ -101,6 +108,12 @@ def tell(request: HttpRequest, asked: list[Refund], troubles: list[str]) -> None
     if asked:
         text = ngettext("%d refund is on its way.", "%d refunds are on their way.", len(asked))
         messages.success(request, text % len(asked))
+
+
+class CloseForm(forms.Form):
+    """Why a refund that is unclear did not go out."""
+
+    reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 2}))
 
 
 class NoteForm(forms.Form):

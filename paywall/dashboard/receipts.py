@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from paywall.models import Payment
+
+log = logging.getLogger(__name__)
 
 PERMISSIONS = {
     "refund": "paywall.refund_payment",
@@ -127,12 +130,14 @@ def _resend(request: HttpRequest, found: Receipt, form: Any) -> None:
     context = {"receipt": found, "url": request.build_absolute_uri(path)}
     try:
         send_mail(
-            gettext("Your receipt: %s") % found.sold["title"],
+            " ".join((gettext("Your receipt: %s") % found.sold["title"]).split()),
             render_to_string("paywall/receipt_mail.txt", context),
             None,
             [to],
         )
-    except OSError as error:
+    except Exception as error:
+        # Mail backends have exceptions of their own.
+        log.warning("payment=%s: the receipt could not be sent: %s", found.payment_id, error)
         messages.error(request, gettext("It could not be sent: %s") % error)
         return
     ledger.note(found.payment, "receipt sent again", to=to, by=str(request.user))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -187,6 +187,7 @@ def _read_key(text: str) -> tuple[datetime, int] | None:
     at, _sep, pk = text.rpartition("_")
     try:
         moment = datetime.fromisoformat(at)
-        return (moment, int(pk)) if moment.tzinfo is not None and pk.isdecimal() else None
-    except ValueError:
+        good = moment.tzinfo is not None and pk.isdecimal() and len(pk) < 19
+        return (moment.astimezone(UTC), int(pk)) if good else None
+    except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Tables as CSV and XLSX, written while they are sent: memory does not grow with the rows.
+"""Tables as CSV and XLSX: memory does not grow with the rows.
 
 No XLSX library that is kept well writes to a stream that cannot be read back; the format's part
 that a plain table needs (ECMA-376, inline strings) is small.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
+from typing import IO, Any
 from xml.sax.saxutils import escape
 
 Row = Sequence[Any]
@@ -23,17 +25,31 @@ CHUNK = 500
 SHEET_ROWS = 1_048_576
 """More do not fit into one sheet: the rest goes into another."""
 
+MOST_IN_A_CELL = 32_767
+PART = 64 * 1024
+
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(header: Row, rows: Iterable[Row]) -> Iterator[bytes]:
-    """With a byte-order mark, so that spreadsheet programs read it as UTF-8."""
+    """With a byte-order mark, so that spreadsheet programs read it as UTF-8. The last line says how
+    many rows there are: a file without it is not whole."""
     yield b"\xef\xbb\xbf"
-    all_rows = chain([header], rows)
-    while some := list(islice(all_rows, CHUNK)):
-        text = io.StringIO()
-        csv.writer(text).writerows([_plain(value) for value in row] for row in some)
-        yield text.getvalue().encode()
+    yield _lines([header])
+    rows, number = iter(rows), 0
+    while some := list(islice(rows, CHUNK)):
+        number += len(some)
+        yield _lines(some)
+    yield _lines([[f"# {number} rows"]])
+
+
+def _lines(rows: Iterable[Row]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([_plain(value) for value in row] for row in rows)
+    return text.getvalue().encode()
 
 
 def _plain(value: Any) -> Any:
@@ -44,16 +60,28 @@ def _plain(value: Any) -> Any:
             return value.isoformat(" ", "seconds")
         case Decimal():
             return f"{value:f}"
-        case str() if value.startswith(_FORMULA):
-            return f"'{value}"  # a spreadsheet program would run it
+        case str():
+            return as_text(value)
     return value
 
 
+def as_text(value: str) -> str:
+    """A cell that a spreadsheet program would run as a formula, as one that it shows."""
+    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+
+
 def as_xlsx(header: Row, rows: Iterable[Row]) -> Iterator[bytes]:
-    """A workbook with as many sheets as it takes."""
-    sink = _Sink()
-    rows = iter(rows)
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
+    """A workbook with as many sheets as it takes: first written to a file, then sent, so that there
+    is no half of one."""
+    with tempfile.TemporaryFile(prefix="paywall-") as file:
+        _write_xlsx(file, header, iter(rows))
+        file.seek(0)
+        while part := file.read(PART):
+            yield part
+
+
+def _write_xlsx(file: IO[bytes], header: Row, rows: Iterator[Row]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
         sheets = 0
         pending: list[Row] = list(islice(rows, 1))
         while pending or not sheets:
@@ -65,30 +93,10 @@ def as_xlsx(header: Row, rows: Iterable[Row]) -> Iterator[bytes]:
                     pending = []
                     left -= len(some)
                     sheet.write(b"".join(map(_row, some)))
-                    yield sink.take()
                 sheet.write(b"</sheetData></worksheet>")
             pending = list(islice(rows, 1))
         for name, content in _rest(sheets).items():
             book.writestr(name, content)
-    yield sink.take()
-
-
-class _Sink(io.RawIOBase):
-    """Where the archive is written to, and taken from in parts. It cannot be read back."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
 
 
 def _row(row: Row, style: int = 0) -> bytes:
@@ -112,7 +120,7 @@ def _cell(value: Any, style: int) -> str:
                 if isinstance(value, Decimal)
                 else f"<c><v>{value}</v></c>"
             )
-    text = escape("".join(c for c in str(value) if c >= " " or c in "\t\n"))
+    text = escape(_NOT_IN_XML.sub("", str(value))[:MOST_IN_A_CELL])
     return f'<c s="{style}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
 
 

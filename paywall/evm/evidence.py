@@ -16,14 +16,12 @@ from .eip3009 import (
     TRANSFER_TOPIC,
 )
 from .rpc import Block, Log, Node, NodeError, TransactionReceipt
+from .transfers import read_logs
 
 if TYPE_CHECKING:
     from paywall.steps import Steps
 
     from .eip3009 import TransferAuthorization
-
-LOG_RANGE = 2_000
-"""Blocks asked for at once: public nodes refuse wider ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class Question:
     """Blocks after which the answer stands."""
     transaction: str = ""
     """Where the facilitator says that it happened, if it said so."""
+    log_range: int = 2_000
+    """Blocks asked for at once; in halves where that is too much for a node."""
 
 
 def on_chain(node: Node, chain_id: int, look: Steps[Finding]) -> Steps[Finding]:
@@ -156,8 +156,8 @@ def _find_use(node: Node, question: Question, head: Block) -> Steps[Log | None]:
     ]
     last = head.number
     while last >= 0:
-        first = max(0, last - LOG_RANGE + 1)
-        logs = yield from node.logs(question.token, topics, first, last)
+        first = max(0, last - question.log_range + 1)
+        logs = yield from read_logs(node, question.token, topics, first, last)
         if logs:
             return logs[0]
         if first == 0 or (yield from node.block(first)).timestamp < question.since:

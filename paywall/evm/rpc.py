@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from paywall.steps import Send, Steps, send
+from paywall.vocabulary import plain
 
 from .addresses import topic
 
@@ -171,9 +172,16 @@ class Node:
         except (KeyError, TypeError, ValueError) as error:
             raise NodeError(f"eth_getLogs: malformed ({error!r})") from error
 
-    def eth_call(self, to: str, data: str, sender: str | None = None) -> Steps[str]:
-        """What a contract answers at the newest block, as hex. Raises `Reverted`."""
+    def eth_call(
+        self, to: str, data: str, sender: str | None = None, *, gas: int = 0, gas_price: int = 0
+    ) -> Steps[str]:
+        """What a contract answers at the newest block, as hex. Raises `Reverted`.
+
+        With a sender, gas and price of gas (wei) it sees just what it will see in a block.
+        """
         call = {"to": to, "data": data} | ({"from": sender} if sender else {})
+        call |= {"gas": hex(gas)} if gas else {}
+        call |= {"gasPrice": hex(gas_price)} if gas_price else {}
         return str((yield from self.call("eth_call", call, "latest"))).lower()
 
     def number_call(self, to: str, data: str) -> Steps[int]:
@@ -235,11 +243,11 @@ def _error(method: str, answer: Any, status: int) -> NodeError:
     """What a node said instead of a result; not what it was asked, which may be long."""
     error = answer.get("error") if isinstance(answer, dict) else None
     if not isinstance(error, dict):
-        return NodeError(f"{method}: {error or f'status {status}'}"[:300])
-    message = str(error.get("message", ""))[:200]
+        return NodeError(plain(f"{method}: {error or f'status {status}'}"))
+    message = plain(error.get("message", ""), 200)
     if error.get("code") == 3 or "revert" in message.lower():
         return Reverted(message)
-    return Declined(f"{method}: {error.get('code')} {message}")
+    return Declined(f"{method}: {plain(error.get('code'), 20)} {message}")
 
 
 def _quantity(value: Any) -> int:

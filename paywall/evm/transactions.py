@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
     from eth_typing import HexStr
 
+    from paywall.vocabulary import Secret
+
     from .eip3009 import TransferAuthorization
 
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
@@ -91,13 +93,13 @@ class Signed:
 
 
 @cache
-def wallet(key: str) -> LocalAccount:
+def wallet(key: Secret) -> LocalAccount:
     """The account of a private key in hex."""
-    account: LocalAccount = Account.from_key(key)
+    account: LocalAccount = Account.from_key(key.reveal())
     return account
 
 
-def sign(draft: Draft, key: str) -> Signed:
+def sign(draft: Draft, key: Secret) -> Signed:
     """Sign. The same draft and key make the same bytes, so that sending can be repeated."""
     signed = wallet(key).sign_transaction(
         {

@@ -53,6 +53,14 @@ def incoming(
     return pair([*transfers, *used])
 
 
+def outgoing(
+    node: Node, token: str, senders: Sequence[str], first: int, last: int
+) -> Steps[list[Transfer]]:
+    """A token's transfers from some addresses in blocks `first` to `last`. Raises `NodeError`."""
+    topics = [[TRANSFER_TOPIC], [topic(address) for address in senders]]
+    return pair((yield from read_logs(node, token, topics, first, last)))
+
+
 def read_logs(
     node: Node, token: str, topics: Sequence[object], first: int, last: int
 ) -> Steps[list[Log]]:
@@ -94,10 +102,12 @@ def pair(logs: Iterable[Log]) -> list[Transfer]:
     return found
 
 
-def moves(receipt: TransactionReceipt, token: str, to: str, value: int) -> bool:
-    """Whether a transaction moved just this much of a token to an address."""
+def moves(receipt: TransactionReceipt, token: str, to: str, value: int, senders: set[str]) -> bool:
+    """Whether a transaction moved just this much of a token from one of the senders to an
+    address."""
     return receipt.succeeded and any(
         (transfer.token, transfer.to, transfer.value) == (token, to, value)
+        and transfer.payer in senders
         for transfer in pair(receipt.logs)
     )
 

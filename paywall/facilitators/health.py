@@ -11,9 +11,11 @@ import time
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
+from django.db.models import F
 from django.utils import timezone
 
 from paywall import database
+from paywall.exceptions import LedgerUnavailable
 from paywall.models import FacilitatorHealth
 from paywall.steps import Steps, query
 
@@ -68,26 +70,38 @@ def _read() -> None:
 
 
 def _failed(name: str, trouble: str) -> None:
-    rows = FacilitatorHealth.objects.using(database.alias())
     try:
-        health, _ = rows.get_or_create(name=name)
-        health.failures += 1
-        health.last_trouble, health.changed_at = trouble, timezone.now()
-        if health.failures >= FAILURES:
-            health.avoided_until = timezone.now() + AVOIDED_FOR
-            level = logging.ERROR if health.failures == FAILURES else logging.WARNING
+        failures = _count_failure(name, trouble)
+        if failures >= FAILURES:
+            level = logging.ERROR if failures == FAILURES else logging.WARNING
             log.log(level, "The facilitator %s fails: %s", name, trouble)
-        health.save(using=database.alias())
-    except DatabaseError:
+    except (DatabaseError, LedgerUnavailable):
         log.exception("The facilitator %s fails (%s); that could not be noted", name, trouble)
     _Known.until = 0.0
 
 
-def _worked(name: str) -> None:
+@database.durable
+def _count_failure(name: str, trouble: str) -> int:
+    """One more in a row, counted by the database: of two at once, none is lost."""
+    now = timezone.now()
+    rows = FacilitatorHealth.objects.using(database.alias())
+    rows.bulk_create([FacilitatorHealth(name=name)], ignore_conflicts=True)
+    one = rows.filter(name=name)
+    one.update(failures=F("failures") + 1, last_trouble=trouble[:300], changed_at=now)
+    one.filter(failures__gte=FAILURES).update(avoided_until=now + AVOIDED_FOR)
+    return one.values_list("failures", flat=True).get()
+
+
+@database.durable
+def _write_worked(name: str) -> None:
     rows = FacilitatorHealth.objects.using(database.alias()).filter(name=name)
+    rows.update(failures=0, avoided_until=None, changed_at=timezone.now())
+
+
+def _worked(name: str) -> None:
     try:
-        rows.update(failures=0, avoided_until=None, changed_at=timezone.now())
+        _write_worked(name)
         log.info("The facilitator %s works again", name)
-    except DatabaseError:
+    except (DatabaseError, LedgerUnavailable):
         log.exception("The facilitator %s works again; that could not be noted", name)
     _Known.until = 0.0

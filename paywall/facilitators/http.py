@@ -25,7 +25,7 @@ from paywall.evm import networks
 from paywall.evm.addresses import is_transaction_hash
 from paywall.exceptions import Code
 from paywall.steps import Send, send
-from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
+from paywall.vocabulary import Rejected, Settled, Settlement, Unknown, plain
 
 from .base import Order, Verdict
 
@@ -158,7 +158,7 @@ def _settlement(response: httpx.Response, order: Order) -> Settlement:
         return Settled(transaction.lower())
     reason = _named(answer.error_reason)
     if not transaction and REFUSALS.fullmatch(reason):
-        return Rejected(reason, (answer.error_message or "")[:500])
+        return Rejected(reason, plain(answer.error_message or "", 500))
     return Unknown(reason or "a failure without a reason", transaction.lower())
 
 

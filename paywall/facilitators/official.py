@@ -60,7 +60,7 @@ class _Recorder(FacilitatorWeb3Signer):  # type: ignore[misc,unused-ignore]
 
     def __init__(self, order: Order, settings: Settings) -> None:
         (url, *_) = settings.rpc_nodes(order.offer.network)
-        super().__init__(private_key=settings.gas_key, rpc_url=url)
+        super().__init__(private_key=settings.gas_key.reveal(), rpc_url=url)
         self.calls: list[tuple[str, str]] = []
 
     def write_contract(

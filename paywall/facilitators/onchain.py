@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from paywall import faults, nodes, outbox, schemes
+from paywall import database, faults, nodes, outbox, schemes
 from paywall.evm import transactions
 from paywall.evm.rpc import NodeError, Reverted
 from paywall.exceptions import Code
-from paywall.models import Transaction
+from paywall.models import Payment, Transaction
+from paywall.models.literals import one_of
+from paywall.models.payments import PAID
 from paywall.steps import query
 from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
 
@@ -58,18 +61,41 @@ class OnchainFacilitator:
         except NodeError as error:
             return Unknown(str(error))
         if transaction is None:
+            newest = yield from query(outbox.carrying, order.identity)
             try:
+                yield from self._require_good_standing(order, node)
                 to, data, gas = yield from self._prepare(order, node)
+                transaction = yield from outbox.write(
+                    self._settings.gas_key, network, to, data, gas, [order.identity], after=newest
+                )
             except _Refused as refused:
                 return refused.settlement
-            try:
-                transaction = yield from outbox.write(
-                    self._settings.gas_key, network, to, data, gas, [order.identity]
-                )
             except outbox.NotSent as error:
                 return _ours(str(error))
+            except outbox.AlreadyCarried:
+                transaction = yield from query(outbox.carrying, order.identity)
+                if transaction is None:
+                    return Unknown("somebody else is settling it")
         yield from outbox.send(transaction)
         return (yield from self._await(order, transaction))
+
+    def _require_good_standing(self, order: Order, node: Node) -> Steps[None]:
+        """Raise `_Refused` for payers whose transactions fail at our cost, and where too much was
+        lost so, for all who never paid here."""
+        if (yield from query(outbox.is_burning, order.payer)):
+            try:
+                is_contract = yield from node.has_code(order.payer)
+            except NodeError as error:
+                raise _Refused(_ours(str(error))) from error
+            if is_contract:
+                # Its code decides anew each time: what failed once can be made to fail for ever.
+                raise _Refused(Rejected(Code.PAYER_REVERTED))
+            raise _Refused(Unknown("it waits: a transaction for this payer failed of late"))
+        burnt = (yield from query(outbox.burnt_of_late)).get(order.offer.network, 0)
+        if burnt >= self._settings.gas_lost_per_hour and not (
+            yield from query(_has_paid, order.payer)
+        ):
+            raise _Refused(_ours("too much gas went for failed transactions within an hour"))
 
     def _on_its_way(self, order: Order) -> Steps[Transaction | None]:
         """The transaction that carries it already, unless that came to nothing.
@@ -96,9 +122,24 @@ class OnchainFacilitator:
         except Exception as error:
             return Verdict(None, f"could not be verified ({type(error).__name__})")
 
-    def can_carry(self, order: Order) -> bool:
-        """Whether it can go into one transaction with others."""
-        return schemes.named(order.offer.scheme).call(order.payload, order.offer) is not None
+    def can_carry(self, order: Order) -> Steps[bool]:
+        """Whether it can go into one transaction with others: a plain key's, at whose address no
+        code lives. A contract could use up the gas of all of them. Raises `NodeError`."""
+        node = nodes.of(order.offer.network)
+        call = schemes.named(order.offer.scheme).call(order.payload, order.offer)
+        if node is None or call is None or not schemes.is_plain(order.payload):
+            return False
+        key, now = (order.offer.network, order.payer), time.monotonic()
+        if _plain.get(key, 0.0) > now:
+            return True
+        if (yield from node.has_code(order.payer)):
+            return False
+        if (yield from query(outbox.is_burning, order.payer)):
+            return False
+        if len(_plain) >= MOST_PLAIN:
+            _plain.clear()
+        _plain[key] = now + PLAIN_FOR
+        return True
 
     def carry(
         self,
@@ -142,8 +183,12 @@ class OnchainFacilitator:
     ) -> Steps[list[tuple[bool, bytes]]]:
         sender = transactions.wallet(self._settings.gas_key).address
         data = transactions.aggregate(calls)
+        gas = transactions.GAS_BASE + transactions.GAS_EACH * len(calls)
         try:
-            answer = yield from node.eth_call(transactions.MULTICALL3, data, sender)
+            price = (yield from node.fees())[0]
+            answer = yield from node.eth_call(
+                transactions.MULTICALL3, data, sender, gas=gas, gas_price=price
+            )
             results = transactions.read_aggregate(answer)
         except (NodeError, ValueError) as error:
             raise outbox.NotSent(f"cannot simulate: {error}") from error
@@ -165,13 +210,16 @@ class OnchainFacilitator:
                 reason = f"could not be prepared ({type(error).__name__})"
                 raise _Refused(_ours(reason)) from error
         sender = transactions.wallet(self._settings.gas_key).address
+        gas = transactions.GAS_BASE + transactions.GAS_EACH
         try:
-            yield from node.eth_call(*call, sender)
+            # As it will be: by this sender, at this price, with no more gas than we pay for.
+            price = (yield from outbox.fees(order.offer.network)).most
+            yield from node.eth_call(*call, sender, gas=gas, gas_price=price)
         except Reverted as reverted:
             raise _Refused(_refusal(str(reverted))) from reverted
         except NodeError as error:
             raise _Refused(_ours(str(error))) from error
-        return (*call, transactions.GAS_BASE + transactions.GAS_EACH)
+        return (*call, gas)
 
     def _await(self, order: Order, transaction: Transaction) -> Steps[Settlement]:
         patience = self._settings.facilitator_read_timeout
@@ -180,7 +228,19 @@ class OnchainFacilitator:
             return Unknown("no block has it yet", transaction.hash)
         if paid_in(order, receipt):
             return Settled(receipt.transaction)
+        yield from query(outbox.note_burnt, order.payer)
         return Unknown("transaction_failed", receipt.transaction)
+
+
+PLAIN_FOR = 60.0
+"""Seconds for which an address without code is taken to have none still."""
+MOST_PLAIN = 10_000
+_plain: dict[tuple[str, str], float] = {}
+
+
+def _has_paid(payer: str) -> bool:
+    payments = Payment.objects.using(database.alias())
+    return payments.filter(one_of("state", PAID), payer=payer).exists()
 
 
 class _Refused(Exception):

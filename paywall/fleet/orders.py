@@ -21,6 +21,9 @@ from paywall.evm import networks
 from paywall.evm.addresses import checksum, read_uint256
 from paywall.vocabulary import Offer
 
+LONGEST_NAME = 200
+"""Of a token or its version: what is made of it is kept, and a stranger chooses it."""
+
 
 class Malformed(Exception):
     """Not a request that can be answered; the message says why."""
@@ -47,7 +50,7 @@ def read(body: bytes) -> Asked:
             return _v1(payload, requirements)
         if version == 2:
             return _v2(payload, requirements)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, ValidationError, RecursionError) as error:
         raise Malformed(f"invalid request: {type(error).__name__}") from error
     raise Malformed("x402Version must be 1 or 2")
 
@@ -102,6 +105,8 @@ def _offer(
         raise Malformed("the network is not served here")
     if not {"name", "version"} <= set(extra):
         raise Malformed("extra must have the token's EIP-712 name and version")
+    if max(len(str(extra[name])) for name in ("name", "version")) > LONGEST_NAME:
+        raise Malformed("the token's EIP-712 name or version is too long")
     return Offer(
         scheme=scheme,
         network=network,

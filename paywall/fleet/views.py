@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -38,6 +39,7 @@ View = Callable[["HttpRequest"], HttpResponse]
 def for_clients(view: Callable[[HttpRequest, str], HttpResponse]) -> View:
     """Only who has a token of `FACILITATOR_CLIENTS`; the view learns the client's name."""
 
+    @login_not_required
     @csrf_exempt
     @functools.wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
@@ -165,7 +167,7 @@ def _by_chain(order: Order, unknown: Unknown) -> Settlement:
     node = nodes.of(order.offer.network)
     if node is None:
         return unknown
-    clue = Clue(timezone.now(), 1, unknown.transaction)
+    clue = Clue(timezone.now(), 1, unknown.transaction, conf.get().log_range)
     scheme = schemes.named(order.offer.scheme)
     finding = run(scheme.find(order.payload, order.offer, node, clue))
     return Settled(finding.transaction) if isinstance(finding, Paid) else unknown

@@ -6,13 +6,14 @@ from .alerts import Alert, AlertMessage
 from .audiences import Audience, FreeUse
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
 from .exports import Export
-from .exposure import Exposure
+from .exposure import CreditLoss, Exposure
 from .payments import Payment, PaymentEvent
 from .priced import PricedMixin, attach_prices
 from .receipts import Dashboard, Receipt
 from .refunds import Refund
 from .resources import Price, Resource
 from .rollups import BuyerDay, FailureDay, ResourceDay, RollUp, SalesDay
+from .tallies import Tally
 
 __all__ = [
     "AccessPass",
@@ -22,6 +23,7 @@ __all__ = [
     "Audience",
     "BuyerDay",
     "Carriage",
+    "CreditLoss",
     "Cursor",
     "Dashboard",
     "Export",
@@ -39,6 +41,7 @@ __all__ = [
     "ResourceDay",
     "RollUp",
     "SalesDay",
+    "Tally",
     "Transaction",
     "Wallet",
     "attach_prices",

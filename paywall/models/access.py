@@ -12,7 +12,10 @@ from .resources import Resource
 
 
 class AccessPass(models.Model):
-    """Opens one resource to a holder for a time: a browser by its cookie, or a user."""
+    """Opens one resource to a holder for a time: a browser by its cookie, or a user.
+
+    A browser has one cookie, however much it bought: its passes name the same holder.
+    """
 
     resource = models.ForeignKey(
         Resource, models.CASCADE, related_name="passes", verbose_name=_("resource")
@@ -28,11 +31,11 @@ class AccessPass(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    token_hash = models.CharField(
-        _("token hash"),
+    holder = models.CharField(
+        _("holder"),
         max_length=64,
         editable=False,
-        help_text=_("Of the secret in the holder's cookie."),
+        help_text=_("The hash of the secret in the browser's cookie."),
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(
@@ -45,10 +48,10 @@ class AccessPass(models.Model):
         verbose_name_plural = _("access passes")
         ordering = ["-pk"]
         permissions = [("revoke_accesspass", "Can revoke access passes")]
-        constraints = [
-            models.UniqueConstraint(fields=["token_hash"], name="paywall_pass_token"),
+        indexes = [
+            models.Index(fields=["holder", "resource"], name="paywall_pass_of_holder"),
+            models.Index(fields=["user", "resource"], name="paywall_pass_of_user"),
         ]
-        indexes = [models.Index(fields=["user", "resource"], name="paywall_pass_of_user")]
 
     def __str__(self) -> str:
         return f"pass #{self.pk} to {self.resource_id}"

@@ -103,6 +103,13 @@ class Account(models.Model):
         verbose_name=_("proposed by"),
         help_text=_("Who wants money to arrive here, and waits for a second person's approval."),
     )
+    proposed = models.JSONField(
+        _("proposed"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("What makes payments final sooner, and waits for a second person's approval."),
+    )
     order = models.PositiveIntegerField(
         _("order"), default=0, help_text=_("Buyers are offered the lowest first.")
     )

@@ -21,6 +21,10 @@ class Alert(models.Model):
         LOST = "lost", _("a payment was lost")
         FACILITATOR = "facilitator", _("a facilitator is down")
         GAS = "gas", _("gas is low")
+        CREDIT = "credit", _("losses on credit")
+        COUPON = "coupon", _("somebody guesses coupons")
+        REFUND = "refund", _("a refund is unclear")
+        CHEATS = "cheats", _("gas is burnt")
         BEHIND = "behind", _("the engine is behind")
         SUMMARY = "summary", _("daily summary")
         TEST = "test", _("a test")
@@ -46,6 +50,7 @@ class Alert(models.Model):
         verbose_name = _("alert")
         verbose_name_plural = _("alerts")
         ordering = ["-pk"]
+        permissions = [("send_alert", "Can send alerts, again and for a test")]
 
     def __str__(self) -> str:
         return self.title

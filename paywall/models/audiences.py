@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .validators import validate_hook
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Audience(models.Model):
@@ -36,6 +42,17 @@ class Audience(models.Model):
         blank=True,
         help_text=_("Brought as ?coupon=... or in the header Paywall-Coupon."),
     )
+    coupon_uses = models.PositiveIntegerField(
+        _("uses of the coupon"),
+        null=True,
+        blank=True,
+        help_text=_("How many payments it is good for, of all buyers together; empty: any number."),
+    )
+    coupon_used = models.PositiveIntegerField(_("used"), default=0, editable=False)
+    ends_at = models.DateTimeField(
+        _("ends"), null=True, blank=True, help_text=_("From then on nobody belongs to it.")
+    )
+    disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
     hook = models.CharField(
         _("function"),
         max_length=64,
@@ -72,12 +89,37 @@ class Audience(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.disabled_at = None if self.active else (self.disabled_at or timezone.now())
+        if "active" in (kwargs.get("update_fields") or ()):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "disabled_at"}
+        super().save(*args, **kwargs)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Since when, or from when on, nobody belongs to it; None while there is no end."""
+        return min((at for at in (self.ends_at, self.disabled_at) if at), default=None)
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.coupon_uses is not None and self.coupon_used >= self.coupon_uses
+
 
 class FreeUse(models.Model):
-    """How many free requests of a price one holder has had in one period."""
+    """How many free requests of a resource one holder has had in one period, as an audience.
 
-    price = models.ForeignKey(
-        "paywall.Price", models.CASCADE, related_name="free_use", verbose_name=_("price")
+    Not of a price: whoever renews the price of a free quota begins nobody's count anew.
+    """
+
+    resource = models.ForeignKey(
+        "paywall.Resource",
+        models.CASCADE,
+        related_name="free_use",
+        db_index=False,
+        verbose_name=_("resource"),
+    )
+    audience = models.ForeignKey(
+        Audience, models.CASCADE, related_name="free_use", verbose_name=_("audience")
     )
     holder = models.CharField(
         _("holder"), max_length=120, help_text=_("A user, a wallet, an address range, or all.")
@@ -91,7 +133,7 @@ class FreeUse(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["price", "holder", "period"], name="paywall_free_use_once"
+                fields=["resource", "audience", "holder", "period"], name="paywall_free_use_once"
             ),
         ]
 

@@ -7,6 +7,8 @@ from decimal import Decimal
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .payments import Payment
+
 UNITS = 10**8
 """Exposure is counted in these parts of a currency's unit, so that it is whole numbers."""
 
@@ -17,7 +19,8 @@ def in_currency(units: int) -> Decimal:
 
 
 class Exposure(models.Model):
-    """What is owed to the site by one payer, or by all, for what was delivered on credit."""
+    """What is owed to the site by one payer, or by all, for what was delivered on credit; and what
+    was lost so in the last day."""
 
     scope = models.CharField(
         _("of whom"), max_length=120, help_text=_("A wallet, or all; and a currency.")
@@ -51,3 +54,22 @@ class Exposure(models.Model):
     def amount(self) -> Decimal:
         """In units of the currency."""
         return in_currency(self.units)
+
+
+class CreditLoss(models.Model):
+    """What was delivered on credit and never paid. For a day it takes up room under the limits, so
+    that what is lost in a day never exceeds them; then the row goes."""
+
+    payment = models.OneToOneField(
+        Payment, models.CASCADE, related_name="+", verbose_name=_("payment")
+    )
+    currency = models.CharField(_("currency"), max_length=3)
+    units = models.BigIntegerField(_("units"))
+    at = models.DateTimeField(_("lost"), db_index=True)
+
+    class Meta:
+        verbose_name = _("loss on credit")
+        verbose_name_plural = _("losses on credit")
+
+    def __str__(self) -> str:
+        return f"{in_currency(self.units)} {self.currency}"

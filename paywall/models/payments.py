@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall.vocabulary import Offer, money
 
 from .accounts import Account
+from .literals import one_of
 from .resources import Resource
 
 if TYPE_CHECKING:
@@ -30,13 +31,39 @@ class State(models.TextChoices):
     LOST = "lost", _("lost")
 
 
+WAITING = (State.CLAIMED, State.SETTLING, State.SETTLED)
+"""States in which the engine looks at a payment."""
+OPEN = (*WAITING, State.LOST)
+PAID = (State.SETTLED, State.CONFIRMED)
+
+_ONE_WRITER = "Only paywall.ledger moves a payment to another state."
+
+
 class PaymentQuerySet(models.QuerySet["Payment"]):
-    """Payments by what has to be done about them."""
+    """Payments by what has to be done about them. `state` is not for it to write."""
+
+    def update(self, **kwargs: Any) -> int:
+        if "state" in kwargs:
+            raise TypeError(_ONE_WRITER)
+        return super().update(**kwargs)
+
+    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
+        if "state" in fields:
+            raise TypeError(_ONE_WRITER)
+        return super().bulk_update(objs, fields, batch_size)
+
+    def move(self, state: State, **changes: Any) -> int:
+        """For the ledger alone."""
+        return super().update(state=state, **changes)
 
     def due(self) -> PaymentQuerySet:
         """Those that the engine shall look at, and on which nobody works."""
         now = timezone.now()
-        return self.filter(due_at__lte=now, held_until__lte=now)
+        return self.waiting().filter(due_at__lte=now, held_until__lte=now)
+
+    def waiting(self) -> PaymentQuerySet:
+        """Those that are on their way."""
+        return self.filter(one_of("state", WAITING))
 
     def losses(self) -> PaymentQuerySet:
         """Those that were lost, or delivered and never paid."""
@@ -75,6 +102,14 @@ class Payment(models.Model):
         db_index=False,
         verbose_name=_("user"),
         help_text=_("Who was signed in when paying."),
+    )
+
+    holder = models.CharField(
+        _("holder"),
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Of the browser that paid: the hash of its secret."),
     )
 
     method = models.CharField(_("method"), max_length=20)
@@ -152,6 +187,7 @@ class Payment(models.Model):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         ordering = ["-pk"]
+        permissions = [("look_again_payment", "Can have payments settled and looked for now")]
         # Every payment passes through each of these: none is here that no query of ours uses, and
         # a delivery changes no indexed column.
         indexes = [
@@ -176,6 +212,11 @@ class Payment(models.Model):
                 name="paywall_payment_user",
             ),
             models.Index(fields=["payer", "created_at"], name="paywall_payment_payer"),
+            models.Index(
+                fields=["payer"],
+                condition=models.Q(state__in=["settled", "confirmed"]),
+                name="paywall_payment_paid",
+            ),
             models.Index(
                 fields=["closed_at"],
                 condition=models.Q(closed_at__isnull=False),
@@ -219,6 +260,12 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.cost} ({self.state})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if not self._state.adding and (fields is None or "state" in fields):
+            raise TypeError(_ONE_WRITER)
+        super().save(*args, **kwargs)
 
     @property
     def cost(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -10,14 +12,38 @@ from django.utils.translation import gettext_lazy as _
 from .payments import Payment
 
 
+class RefundQuerySet(models.QuerySet["Refund"]):
+    """`state` is not for it to write."""
+
+    def update(self, **kwargs: Any) -> int:
+        if "state" in kwargs:
+            raise TypeError(_ONE_WRITER)
+        return super().update(**kwargs)
+
+    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
+        if "state" in fields:
+            raise TypeError(_ONE_WRITER)
+        return super().bulk_update(objs, fields, batch_size)
+
+    def move(self, state: str, **changes: Any) -> int:
+        """For `paywall.refunds` alone."""
+        return super().update(state=state, **changes)
+
+
+_ONE_WRITER = "Only paywall.refunds moves a refund to another state."
+
+
 class Refund(models.Model):
     """Some or all of a payment, sent back to its payer."""
 
     class State(models.TextChoices):
         REQUESTED = "requested", _("requested")
         SENT = "sent", _("sent")
+        UNCLEAR = "unclear", _("unclear")
         CONFIRMED = "confirmed", _("confirmed")
         FAILED = "failed", _("failed")
+
+    OPEN = (State.REQUESTED, State.SENT, State.UNCLEAR)
 
     payment = models.ForeignKey(
         Payment, models.PROTECT, related_name="refunds", verbose_name=_("payment")
@@ -41,11 +67,24 @@ class Refund(models.Model):
         _("sent by the site"), help_text=_("If not, the owner sent it and named the transaction.")
     )
     tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
+    sender = models.CharField(
+        _("sent from"),
+        max_length=64,
+        blank=True,
+        help_text=_("The wallet it was sent from, if that is neither yours nor the site's."),
+    )
+    revoked_pass = models.BooleanField(
+        _("revoked the pass"),
+        default=False,
+        help_text=_("If it comes to nothing, the pass is good again."),
+    )
     error_detail = models.TextField(_("trouble"), blank=True)
     created_at = models.DateTimeField(_("requested at"), default=timezone.now)
     due_at = models.DateTimeField(_("due"), default=timezone.now)
     held_until = models.DateTimeField(_("held until"), default=timezone.now)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+
+    objects = RefundQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("refund")
@@ -64,7 +103,7 @@ class Refund(models.Model):
             ),
             models.UniqueConstraint(
                 "tx_hash",
-                condition=models.Q(is_ours_to_send=False),
+                condition=models.Q(is_ours_to_send=False) & ~models.Q(state="failed"),
                 name="paywall_refund_transaction_once",
             ),
         ]

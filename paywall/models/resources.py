@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall.vocabulary import money
+from paywall.vocabulary import MOST, money
 
 from .accounts import Account
 from .audiences import Audience
@@ -174,6 +175,7 @@ class PriceQuerySet(models.QuerySet["Price"]):
         raise TypeError(_FROZEN)
 
 
+_JUST_NOW = timedelta(minutes=2)
 _FROZEN = "A price is never edited, only superseded: add a new one."
 
 
@@ -204,6 +206,7 @@ class Price(models.Model):
         _("amount"),
         max_digits=20,
         decimal_places=8,
+        validators=[MaxValueValidator(MOST)],
         help_text=_("In units of the currency: 0.01 is one cent."),
     )
     currency = models.CharField(
@@ -226,6 +229,17 @@ class Price(models.Model):
     )
     free_per = models.CharField(
         _("counted for each"), max_length=10, choices=FreePer.choices, blank=True
+    )
+    free_balance = models.DecimalField(
+        _("least balance"),
+        max_digits=20,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text=_(
+            "Counted for each wallet: what a wallet must have, in the currency. Anybody can make "
+            "any number of empty wallets. It is read from the chain, so the network needs a node."
+        ),
     )
     free_every = models.CharField(
         _("counted anew"), max_length=10, choices=FreeEvery.choices, blank=True
@@ -265,6 +279,9 @@ class Price(models.Model):
             models.CheckConstraint(
                 condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="paywall_price_currency_iso"
             ),
+            models.CheckConstraint(
+                condition=models.Q(amount__lte=MOST), name="paywall_price_not_too_much"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -277,13 +294,33 @@ class Price(models.Model):
             }
         return f"{money(self.amount)} {self.currency}"
 
+    def _check_that_it_comes_into_force(self) -> None:
+        if self.resource_id is None or self.valid_from is None or not self._state.adding:
+            return
+        now = timezone.now()
+        if now - _JUST_NOW < self.valid_from <= now:
+            self.valid_from = now  # forms know no fractions of a second
+        newer = Price.objects.filter(
+            resource=self.resource_id,
+            audience=self.audience_id,
+            currency=self.currency,
+            valid_from__gt=self.valid_from,
+            valid_from__lte=now,
+        )
+        if newer.exists():
+            raise ValidationError(
+                {"valid_from": _("A newer price is in force already: this one would never be.")}
+            )
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TypeError(_FROZEN)
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """An offer needs an account of the same currency that can pay the amount exactly."""
+        """It will be in force some day, and an offer needs an account of the same currency that can
+        pay the amount exactly."""
+        self._check_that_it_comes_into_force()
         if not self.amount or not self.currency:
             return
         accounts = list(Account.objects.filter(enabled=True, currency=self.currency))

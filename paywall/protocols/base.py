@@ -100,7 +100,15 @@ class Challenge:
                 short["accepts"] = short["accepts"][:-1]
 
 
-TITLES = {400: "Bad Request", 402: "Payment Required", 503: "Service Unavailable"}
+TITLES = {
+    400: "Bad Request",
+    402: "Payment Required",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 
 
 def problem(status: int, code: str, detail: str, **more: str) -> dict[str, Any]:

@@ -5,13 +5,17 @@ The gate speaks to `Scheme` and names none of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from paywall.evm.eip3009 import PLAIN_SIGNATURE_BYTES, read_signature
 
 from . import eip3009
 from .base import Scheme
 from .exact_evm import ExactEvm
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paywall.evm.transfers import Transfer
 
 _SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (ExactEvm(),)}
@@ -27,6 +31,15 @@ def named(name: str) -> Scheme:
     return _SCHEMES[name]
 
 
+def is_plain(payload: Mapping[str, Any]) -> bool:
+    """Whether a canonical payload carries a plain key's signature, as far as its form says."""
+    try:
+        signature = read_signature(payload.get("signature"))
+    except ValueError:
+        return False
+    return len(signature) == PLAIN_SIGNATURE_BYTES
+
+
 FOUND_IN_LOGS = "eip3009:"
 """What the identities begin with of payments that the chain's logs name."""
 
@@ -38,4 +51,4 @@ def identify(network: str, transfer: Transfer) -> str | None:
     return eip3009.identity(network, transfer.token, transfer.payer, transfer.nonce)
 
 
-__all__ = ["FOUND_IN_LOGS", "Scheme", "get", "identify", "named"]
+__all__ = ["FOUND_IN_LOGS", "Scheme", "get", "identify", "is_plain", "named"]

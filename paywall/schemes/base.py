@@ -79,6 +79,14 @@ class Scheme(Protocol):
         ...
 
 
+SHORTEST = 6
+"""Seconds that must be left, as the reference facilitator demands: some blocks."""
+
+SLACK = 600
+"""Seconds for which an authorization may be valid beyond its offer's time: clocks differ, and some
+wallets round up. One that never ends could be sent again for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a payer agreed to, whatever the kind of authorization."""
@@ -96,8 +104,11 @@ class Terms:
             raise Refused(Code.WRONG_AMOUNT)
         if self.valid_after > now + tolerance:
             raise Refused(Code.NOT_YET_VALID)
-        if self.valid_before <= now - tolerance:
+        # Never forgiven: the token knows only the chain's clock.
+        if self.valid_before <= now + SHORTEST:
             raise Refused(Code.EXPIRED)
+        if self.valid_before > now + offer.timeout + SLACK:
+            raise Refused(Code.VALID_TOO_LONG)
 
 
 def could_be_contract(authorization: Authorization, node: Node | None) -> Steps[bool]:

@@ -98,6 +98,7 @@ class Eip3009:
             since=int((clue.since - _EARLIEST_USE).timestamp()),
             confirmations=clue.confirmations,
             transaction=clue.transaction,
+            log_range=clue.log_range,
         )
         chain_id = networks.chain_id(offer.network)
         return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))

@@ -276,7 +276,8 @@ def test_receipts_as_csv(owner, sold, settings):
     settings.PAYWALL = {**settings.PAYWALL, "TIME_ZONE": "Europe/Lisbon"}
     sold("one")
     sold("two", state="settled")
-    rows = list(csv.DictReader(io.StringIO(export(owner).decode("utf-8-sig"))))
+    *rows, last = csv.DictReader(io.StringIO(export(owner).decode("utf-8-sig")))
+    assert last["Receipt"] == "# 2 rows"  # without it the file is not whole
     assert [row["State"] for row in rows] == ["settled", "confirmed"]
     assert rows[1]["Receipt"] == "1"
     assert (rows[1]["Price"], rows[1]["Currency"]) == ("0.01", "USD")
@@ -289,7 +290,7 @@ def test_receipts_as_csv(owner, sold, settings):
     assert (found.total, found.written) == (2, 2)
     assert found.finished_at is not None
     only = export(owner, query="state=settled").decode("utf-8-sig")
-    assert len(list(csv.DictReader(io.StringIO(only)))) == 1
+    assert len(list(csv.DictReader(io.StringIO(only)))) == 2  # the last one says “# 1 rows”
 
 
 def test_receipts_as_xlsx_open_in_a_spreadsheet(owner, sold):
@@ -323,7 +324,7 @@ def test_what_the_site_paid_for_gas_is_in_the_books(owner, sold):
     )
     for receipt in (one, two):
         sent.carries.create(identity=receipt.payment.identity)
-    rows = list(csv.DictReader(io.StringIO(export(owner).decode("utf-8-sig"))))
+    *rows, _ = csv.DictReader(io.StringIO(export(owner).decode("utf-8-sig")))
     assert [row["Network fee"] for row in rows] == ["0.00004", "0.00004"]
     months = list(csv.reader(io.StringIO(export(owner, "months").decode("utf-8-sig"))))
     assert months[1][-1] == "0.00008"
@@ -337,7 +338,7 @@ def test_months_for_accounting(owner, sold, format_):
     rollups.rebuild()
     content = export(owner, "months", format_)
     if format_ == "csv":
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+        *rows, _ = csv.reader(io.StringIO(content.decode("utf-8-sig")))
     else:
         sheet = openpyxl.load_workbook(io.BytesIO(content)).active
         rows = [[str(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
@@ -371,7 +372,7 @@ def test_nobody_gets_anothers_export(owner, staff, sold):
 
 def test_a_cell_that_a_spreadsheet_would_run_is_text():
     text = b"".join(spreadsheets.as_csv(["a"], [["=1+1"], ["-2"], [-2], ["fine"]])).decode()
-    assert text.splitlines()[1:] == ["'=1+1", "'-2", "-2", "fine"]
+    assert text.splitlines()[1:] == ["'=1+1", "'-2", "-2", "fine", "# 4 rows"]
 
 
 def test_more_rows_than_a_sheet_holds_go_into_another(monkeypatch):

@@ -289,7 +289,7 @@ def test_a_row_that_is_wrong_is_named_and_nothing_comes_in(owner, item, row, err
 
 def test_resources_go_out_as_csv_and_come_in_again(owner, item, make_resource):
     make_resource("rule", path="/x/**", methods="GET", price="2")
-    content = owner.get(f"{LIST}export/").content.decode()
+    content = owner.get(f"{LIST}export/").content.decode("utf-8-sig")
     assert content.splitlines()[0].split(",")[0] == "slug"
     assert "rule,Rule,,application/json,after,request,,1,/x/**,GET,2.00,USD" in content
     before = Resource.objects.count()

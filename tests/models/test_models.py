@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from paywall.evm.tokens import TOKENS
-from paywall.models import Account, Payment, PaymentEvent, Price, Receipt, Resource
+from paywall.models import Account, Payment, PaymentEvent, Price, Receipt, Refund, Resource
 from paywall.models.payments import State
 from tests.conftest import PAY_TO
 
@@ -229,7 +229,28 @@ def test_one_authorization_is_one_payment(payment, item, account):
     ],
 )
 def test_a_payment_is_never_half_of_something(payment, change):
-    refused_by_the_database(lambda: Payment.objects.update(**change))
+    state = change.get("state", payment.state)
+    rest = {name: value for name, value in change.items() if name != "state"}
+    refused_by_the_database(lambda: Payment.objects.all().move(state, **rest))
+
+
+def test_only_the_ledger_writes_a_state(payment):
+    """Not by promise: whoever else tries gets an error, and nothing is written."""
+    payment.state = "confirmed"
+    for attempt in (
+        lambda: Payment.objects.update(state="confirmed"),
+        lambda: Payment.objects.filter(pk=payment.pk).update(state="confirmed", tx_hash="0x1"),
+        lambda: Payment.objects.bulk_update([payment], ["state"]),
+        lambda: payment.save(),
+        lambda: payment.save(update_fields=["state"]),
+        lambda: Refund.objects.update(state="confirmed"),
+        lambda: Refund.objects.bulk_update([], ["state"]),
+    ):
+        with pytest.raises(TypeError, match=r"Only paywall\.(ledger|refunds)"):
+            attempt()
+    assert Payment.objects.get().state == "claimed"
+    payment.refresh_from_db()
+    payment.save(update_fields=["price"])
 
 
 def test_amounts_of_256_bits_are_kept_exactly(item, account):

@@ -9,8 +9,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import close_old_connections
 
 from paywall import alerts, engine, rollups
 from paywall.schedule import (
@@ -49,8 +49,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
         if once:
-            for name, work, _ in ROUNDS:
-                self._round(name, work, verbosity)
+            failed = [name for name, work, _ in ROUNDS if not self._tried(name, work, verbosity)]
+            if failed:
+                raise CommandError(f"Failed, see the log: {', '.join(failed)}.")
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -64,10 +65,20 @@ class Command(BaseCommand):
                     continue
                 try:
                     self._round(name, work, verbosity)
-                except DatabaseError:
-                    log.exception("The database is not there; trying again")
+                except Exception:
+                    # Each round stands alone: the others go on, and this one is tried again.
+                    log.exception("The round “%s” failed; it is tried again", name)
+                    close_old_connections()
                 due[name] = time.monotonic() + every
             stop.wait(max(0.0, min(due.values()) - time.monotonic()))
+
+    def _tried(self, name: str, work: Any, verbosity: int) -> bool:
+        try:
+            self._round(name, work, verbosity)
+        except Exception:
+            log.exception("The round “%s” failed", name)
+            return False
+        return True
 
     def _round(self, name: str, work: Any, verbosity: int) -> None:
         counts = work()
