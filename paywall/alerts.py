@@ -132,7 +132,8 @@ def _losses() -> Iterator[News]:
     since = timezone.now() - LOOK_BACK
     payments = Payment.objects.using(database.alias()).losses().filter(closed_at__gte=since)
     told = Alert.objects.using(database.alias()).filter(kind=Alert.Kind.LOST).values("payment")
-    for payment in payments.exclude(pk__in=told.filter(payment__isnull=False))[:AT_ONCE]:
+    untold = payments.exclude(pk__in=told.filter(payment__isnull=False)).order_by("closed_at")
+    for payment in untold[:AT_ONCE]:
         was = "was lost" if payment.state == State.LOST else "was delivered and never paid"
         yield News(
             f"lost:{payment.pk}",

@@ -117,6 +117,11 @@ def scan(group: Group) -> Steps[Counter[str]]:
 
 def overlooked() -> PaymentQuerySet:
     """Settled payments that reading by range does not find, or should have found by now."""
+    return Payment.objects.using(database.alias()).due().filter(which_are_overlooked())
+
+
+def which_are_overlooked() -> Q:
+    """The condition for it."""
     chosen = Q(pk__in=[])
     for group in groups():
         ours = Q(account__in=group.accounts)
@@ -127,14 +132,13 @@ def overlooked() -> PaymentQuerySet:
             # Seen while it could not be moved yet; or not seen where it should have been.
             seen = Q(block_number__lte=cursor.block_number)
             chosen |= ours & (seen | Q(settled_at__lt=late))
-    settled = Payment.objects.using(database.alias()).due().filter(state=State.SETTLED)
-    return settled.filter(chosen)
+    return chosen & Q(state=State.SETTLED)
 
 
 def waiting() -> PaymentQuerySet:
     """Settled payments on chains that are read."""
     members = [account for group in groups() for account in group.accounts]
-    settled = Payment.objects.using(database.alias()).filter(state=State.SETTLED)
+    settled = Payment.objects.using(database.alias()).open().filter(state=State.SETTLED)
     return settled.filter(account__in=members)
 
 
@@ -142,7 +146,8 @@ def unread_since() -> datetime | None:
     """Since when a chain has not been read on which something waits; None if none does."""
     since = []
     for group in groups():
-        first = group.payments().filter(state=State.SETTLED).aggregate(at=Min("settled_at"))["at"]
+        settled = group.payments().open().filter(state=State.SETTLED)
+        first = settled.aggregate(at=Min("settled_at"))["at"]
         if first is not None:
             cursor = group.cursor()
             since.append(max(first, cursor.read_at) if cursor else first)
@@ -171,7 +176,7 @@ def _take(group: Group, node: Node, last: int) -> Steps[Cursor | None]:
 
 
 def _first_open(group: Group) -> datetime | None:
-    unfinished = group.payments().filter(state__in=[State.SETTLING, State.SETTLED])
+    unfinished = group.payments().open().filter(state__in=[State.SETTLING, State.SETTLED])
     first: datetime | None = unfinished.aggregate(at=Min("created_at"))["at"]
     return first
 
@@ -259,7 +264,8 @@ def _read_on(
 
 
 def _is_anything_open(group: Group) -> bool:
-    return group.payments().filter(state__in=[State.SETTLING, State.SETTLED]).exists()
+    open_ones = group.payments().open()
+    return open_ones.filter(state__in=[State.SETTLING, State.SETTLED]).exists()
 
 
 def _confirm(group: Group, found: Sequence[Transfer]) -> int:
@@ -377,7 +383,7 @@ def _vanished(group: Group, node: Node) -> Steps[tuple[list[Payment], int | None
 
 
 def _newest_block(group: Group, below: int | None) -> tuple[int, list[Payment]] | None:
-    confirmed = group.payments().filter(state=State.CONFIRMED)
+    confirmed = group.payments().filter(state=State.CONFIRMED, block_number__isnull=False)
     if below is not None:
         confirmed = confirmed.filter(block_number__lt=below)
     newest = confirmed.order_by("-block_number").first()

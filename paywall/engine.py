@@ -65,7 +65,7 @@ def settle() -> Counter[str]:
     counts = land()
     deadline = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < deadline:
-        payments = ledger.take_up_some(_to_settle(), ROUND, settlement.settle_hold())
+        payments = ledger.take_up_some(_due(_TO_SETTLE), ROUND, settlement.settle_hold())
         if not payments:
             break
         faults.reach("batch: taken up")
@@ -117,7 +117,7 @@ def sweep() -> Counter[str]:
             log.warning("%s: %s", duty.__name__, error)
         except Exception:
             log.exception("%s failed", duty.__name__)
-    return land() + _round(_to_sweep(), _resolve, "unknown")
+    return land() + _round(_due(_TO_SWEEP), _resolve, "unknown")
 
 
 def _watch_gas() -> None:
@@ -196,16 +196,11 @@ def look_at(keys: Iterable[int]) -> Counter[str]:
 
 def undone() -> PaymentQuerySet:
     """All that the rounds would take up now, one by one."""
-    return _to_settle() | _to_sweep() | confirmation.overlooked()
+    return _due(_TO_SETTLE | _TO_SWEEP | confirmation.which_are_overlooked())
 
 
-def _to_settle() -> PaymentQuerySet:
-    return _due(State.CLAIMED).filter(on_credit=True, delivered_at__isnull=False)
-
-
-def _to_sweep() -> PaymentQuerySet:
-    left_behind = Q(state=State.SETTLING) | Q(state=State.CLAIMED, delivered_at__isnull=True)
-    return _due(State.CLAIMED, State.SETTLING).filter(left_behind)
+_TO_SETTLE = Q(state=State.CLAIMED, on_credit=True, delivered_at__isnull=False)
+_TO_SWEEP = Q(state=State.SETTLING) | Q(state=State.CLAIMED, delivered_at__isnull=True)
 
 
 def _by_state(payment: Payment) -> None:
@@ -319,5 +314,5 @@ def _work_on(payment: Payment, work: Work, unmoved: str | None) -> str | None:
     return str(payment.state) if moved else unmoved
 
 
-def _due(*states: State) -> PaymentQuerySet:
-    return Payment.objects.using(database.alias()).due().filter(state__in=states)
+def _due(what: Q) -> PaymentQuerySet:
+    return Payment.objects.using(database.alias()).due().filter(what)

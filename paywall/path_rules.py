@@ -19,6 +19,7 @@ from django.db.models.signals import post_delete, post_save
 
 from paywall import conf, database
 from paywall.models import Resource
+from paywall.models.literals import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,8 @@ def load() -> Rules:
 
 
 def _rows() -> list[tuple[int, str, str]]:
-    rows = Resource.objects.using(database.alias()).exclude(path="").order_by("pk")
-    return list(rows.values_list("pk", "path", "methods"))
+    rows = Resource.objects.using(database.alias()).exclude(path=Literal("")).order_by()
+    return sorted(rows.values_list("pk", "path", "methods"))
 
 
 def read(resource_id: int, path: str, methods: str) -> Rule:

@@ -243,8 +243,8 @@ def _stale_days(state: RollUp) -> set[date]:
             .distinct()
         )
     start, _ = owner_time.bounds(yesterday, yesterday)
-    moved = events.filter(payment__created_at__lt=start)
-    for payer, at in moved.values_list("payment__payer", "payment__created_at").distinct():
+    moved = Payment.objects.using(using).filter(pk__in=events.values("payment")).order_by()
+    for payer, at in moved.filter(created_at__lt=start).values_list("payer", "created_at"):
         # Whether somebody had bought before also changes the day on which they bought next.
         _, end = owner_time.bounds(owner_time.day_of(at), owner_time.day_of(at))
         bought_later = Payment.objects.using(using).filter(SOLD, payer=payer, created_at__gte=end)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from paywall import confirmation, database, engine, rollups
@@ -15,11 +16,13 @@ from paywall.models import (
     Exposure,
     FacilitatorHealth,
     Payment,
+    Receipt,
     Refund,
+    RollUp,
     Transaction,
     Wallet,
 )
-from paywall.models.payments import State
+from paywall.models.payments import WAITING, State
 
 if TYPE_CHECKING:
     from paywall.models.payments import PaymentQuerySet
@@ -75,26 +78,25 @@ class Status:
         }
 
 
-OPEN = [State.CLAIMED, State.SETTLING, State.SETTLED]
-
-
 def take(*, count_all: bool = True) -> Status:
-    """Query the database for it; counting also what is final takes its time at volume."""
+    """Query the database for it. What is final is not counted row by row: the receipts' numbers and
+    the sums by day know how many there are (the sums as of the last time they were added up)."""
     using = database.alias()
     payments = Payment.objects.using(using)
-    states = State.values if count_all else OPEN
-    chosen = payments.filter(state__in=states).order_by()
-    counted = dict(chosen.values_list("state").annotate(Count("pk")))
+    counted = Counter(_by_state(payments.waiting()))
+    if count_all:
+        counted += _final(payments)
     undone = engine.undone()
     first = undone.order_by("due_at").values_list("due_at", flat=True).first()
     unread = confirmation.unread_since()
     since = min((at for at in (first, unread) if at is not None), default=None)
-    owed, attention = _counted(payments) if count_all else _summed_up(payments)
+    has_sums = RollUp.objects.using(using).exists()
+    owed, attention = _summed_up(payments) if has_sums else _counted(payments)
     exposures = Exposure.objects.using(database.alias()).filter(
         scope__startswith="all ", units__gt=0
     )
     return Status(
-        payments={str(state): counted.get(state, 0) for state in states},
+        payments={str(state): counted[state] for state in (State.values if count_all else WAITING)},
         waiting=undone.count(),
         longest_wait=max(timezone.now() - since, timedelta()) if since else timedelta(),
         owed=owed,
@@ -106,6 +108,26 @@ def take(*, count_all: bool = True) -> Status:
         wallets=list(Wallet.objects.using(using).order_by("pk")),
         facilitators=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
         exposure={row.scope.removeprefix("all "): row.amount for row in exposures},
+    )
+
+
+def _by_state(payments: PaymentQuerySet) -> dict[str, int]:
+    return dict(payments.order_by().values_list("state").annotate(Count("pk")))
+
+
+def _final(payments: PaymentQuerySet) -> Counter[str]:
+    """How many are lost, failed and confirmed. Every confirmed one has a receipt with a number, and
+    numbers have no gaps; those that the chain took back keep theirs."""
+    closed = payments.filter(closed_at__isnull=False)
+    lost = _by_state(payments.open()).get(State.LOST, 0)
+    numbered = Receipt.objects.using(database.alias()).aggregate(last=Max("number"))["last"] or 0
+    taken_back = payments.open().filter(receipt__number__isnull=False).count()
+    return Counter(
+        {
+            State.LOST.value: lost,
+            State.FAILED.value: closed.count() - lost,
+            State.CONFIRMED.value: numbered - taken_back,
+        }
     )
 
 
@@ -124,7 +146,7 @@ def _counted(payments: PaymentQuerySet) -> tuple[int, int]:
 def _summed_up(payments: PaymentQuerySet) -> tuple[int, int]:
     """The same from the sums by day: as of the last time they were added up."""
     needs = rollups.needs()
-    stuck = payments.needing_attention().filter(state=State.SETTLING).count()
+    stuck = payments.stuck().count()
     return needs.owed, needs.lost + needs.unpaid + stuck
 
 

@@ -142,8 +142,10 @@ def _oldest_unsettled() -> datetime | None:
     index of what is open rather than walk through all that ever was."""
     using = database.alias()
     accounts = list(Account.objects.using(using).values_list("pk", flat=True))
-    unsettled = Payment.objects.using(using).filter(
-        account__in=accounts, state__in=[State.CLAIMED, State.SETTLING]
+    unsettled = (
+        Payment.objects.using(using)
+        .open()
+        .filter(account__in=accounts, state__in=[State.CLAIMED, State.SETTLING])
     )
     moments = unsettled.order_by().values_list("created_at", flat=True)[:MOST_OPEN]
     return min(moments, default=None)

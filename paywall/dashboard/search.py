@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall import database, owner_time
 from paywall.evm.addresses import checksum, is_transaction_hash
 from paywall.models import Account, Receipt, Resource
+from paywall.models.literals import Literal
 from paywall.models.payments import State
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _resources(text: str) -> list[int]:
 def _named(text: str) -> Q:
     """What somebody typed into the search box, by its looks."""
     if is_transaction_hash(text):
-        return Q(payment__tx_hash=text.lower())
+        # The second part is the condition of the index.
+        return Q(payment__tx_hash=text.lower()) & ~Q(payment__tx_hash=Literal(""))
     with contextlib.suppress(ValueError):
         return Q(payment__payer=checksum(text))
     number = text.removeprefix("#").removeprefix("No.").strip()

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Literal(Value):
-    """A plain word of our own, written into the SQL. Raises `ValueError` for any other."""
+    """A plain word of our own, or "", written into the SQL. Raises `ValueError` for any other."""
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         word = str(self.value)
-        if not word.replace("_", "").isalnum():
+        if word and not word.replace("_", "").isalnum():
             raise ValueError(f"no plain word: {word!r}")
         return f"'{word}'", []
 

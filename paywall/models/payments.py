@@ -36,6 +36,9 @@ WAITING = (State.CLAIMED, State.SETTLING, State.SETTLED)
 OPEN = (*WAITING, State.LOST)
 PAID = (State.SETTLED, State.CONFIRMED)
 
+_LOST = models.Q(state=State.LOST)
+_UNPAID = models.Q(state=State.FAILED, delivered_at__isnull=False)
+
 _ONE_WRITER = "Only paywall.ledger moves a payment to another state."
 
 
@@ -67,14 +70,22 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
     def losses(self) -> PaymentQuerySet:
         """Those that were lost, or delivered and never paid."""
-        return self.filter(
-            models.Q(state=State.LOST) | models.Q(state=State.FAILED, delivered_at__isnull=False)
-        )
+        return self.filter(_LOST | _UNPAID, closed_at__isnull=False)
 
     def needing_attention(self) -> PaymentQuerySet:
         """Those that the paywall cannot resolve by itself: the owner must look."""
+        every = Payment.objects.using(self.db).order_by()
+        keys = every.losses().values("pk").union(every.stuck().values("pk"))
+        return self.filter(pk__in=keys)
+
+    def stuck(self) -> PaymentQuerySet:
+        """Those in `settling` that will hardly get out of it by themselves."""
         long_expired = timezone.now() - timedelta(minutes=10)
-        return self.losses() | self.filter(state=State.SETTLING, expires_at__lt=long_expired)
+        return self.waiting().filter(state=State.SETTLING, expires_at__lt=long_expired)
+
+    def open(self) -> PaymentQuerySet:
+        """Those that are on their way, and the lost ones."""
+        return self.filter(one_of("state", OPEN))
 
 
 class Payment(models.Model):
