@@ -157,7 +157,7 @@ def check_installation(**_: Any) -> list[CheckMessage]:
     if getattr(django_settings, "ROOT_URLCONF", None):
         try:
             reverse("paywall:receipt", args=["x"])
-        except NoReverseMatch:
+        except (NoReverseMatch, ValueError):
             found.append(
                 Warning(
                     "Buyers get no receipts: paywall.urls is not mounted.",

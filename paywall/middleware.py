@@ -11,7 +11,9 @@ view and its arguments, by the path as it was sent, and by both without a langua
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -162,13 +164,26 @@ def _as_django_says_it(request: HttpRequest) -> Iterator[str]:
     for name in (match.view_name, match.func):
         try:
             path = reverse(name, args=match.args, kwargs=match.kwargs, current_app=match.namespace)
-        except NoReverseMatch:
+        except (NoReverseMatch, ValueError):  # of a URLconf that Django cannot reverse at all
             continue
         prefix = get_script_prefix().removesuffix("/")
         path = unquote(path.removeprefix(prefix))
         yield path
         yield from _without_language(path)
-        return
+        break
+    yield from _as_the_expression_sees_it(request.path_info, match.route)
+
+
+def _as_the_expression_sees_it(path: str, route: str) -> Iterator[str]:
+    """A regular expression without an anchor finds its URL anywhere in a path, and one that sees no
+    case finds it in any."""
+    if "(?i" in route:
+        yield path.lower()
+    if not route.startswith("^"):
+        with contextlib.suppress(re.error):
+            found = re.search(route, path.removeprefix("/"))
+            if found is not None and found.start():
+                yield f"/{found[0]}"
 
 
 def is_spelled_in_many_ways(match: ResolverMatch) -> bool:

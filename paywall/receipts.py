@@ -109,7 +109,7 @@ def path_of(public_id: str) -> str | None:
     """Where the receipt of that id can be read; None if the site has not mounted `paywall.urls`."""
     try:
         return reverse("paywall:receipt", args=[public_id])
-    except NoReverseMatch:
+    except (NoReverseMatch, ValueError):  # of a URLconf that Django cannot reverse at all
         return None
 
 

@@ -57,7 +57,7 @@ def is_redirect_to_login(
     for name in (login_url, django_settings.LOGIN_URL, "admin:login"):
         try:
             login = urlsplit(resolve_url(name)) if name else None
-        except NoReverseMatch:
+        except (NoReverseMatch, ValueError):
             continue
         if (
             login is not None

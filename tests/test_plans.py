@@ -102,8 +102,10 @@ def walks(sql: str, values: Any) -> list[str]:
 
 
 NEWEST = re.compile(
-    r'FROM "(paywall_\w+)"( (INNER|LEFT OUTER) JOIN .*)? ORDER BY "\1"\."(id|issued_at)" (ASC|DESC)'
-    r'(, "\1"\."id" (ASC|DESC))?( LIMIT \d+)?$'
+    r'FROM "(paywall_\w+)" ORDER BY 1 (ASC|DESC) LIMIT 1$'
+    r'|FROM "(paywall_\w+)"( (INNER|LEFT OUTER) JOIN .*)?'
+    r' ORDER BY "\3"\."(id|issued_at)" (ASC|DESC)'
+    r'(, "\3"\."id" (ASC|DESC))?( LIMIT \d+)?$'
 )
 
 
