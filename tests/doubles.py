@@ -1,4 +1,5 @@
-"""A facilitator that misbehaves on purpose. Nothing here stands in for one that works."""
+"""A facilitator that misbehaves on purpose. Where no test says so, it checks what it is given as
+the official one does, before it says yes: signature, window, amount, recipient, balance, nonce."""
 
 from __future__ import annotations
 
@@ -11,6 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+from paywall.testing import TYPES
 
 TX = "0x" + "ab" * 32
 
@@ -68,11 +74,15 @@ def failure(reason: str, transaction: str = "", status: int = 200) -> Answer:
 
 @dataclass
 class Double:
-    """Answers with what the test put into `settle` and `verify`; keeps what it was asked."""
+    """Answers with what the test put into `settle` and `verify`, or else as it ought to; keeps what
+    it was asked."""
 
     url: str = ""
-    settle: Answer | list[Answer] = field(default_factory=success)
-    verify: Answer = field(default_factory=lambda: Answer(body={"isValid": True}))
+    settle: Answer | list[Answer] | None = None
+    verify: Answer | None = None
+    balances: dict[str, int] = field(default_factory=dict)
+    """What wallets have, in atomic units; those that are not in it have plenty."""
+    used: set[tuple[str, str]] = field(default_factory=set)
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,12 +90,68 @@ class Double:
     def asked(self, path: str) -> list[dict[str, Any]]:
         return [body for where, body, _ in self.requests if where == path]
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str, request: dict[str, Any]) -> Answer:
         if path == "/verify":
-            return self.verify
+            return self.verify or self._honest_verify(request)
         if isinstance(self.settle, list):
             return self.settle.pop(0) if len(self.settle) > 1 else self.settle[0]
-        return self.settle
+        return self.settle or self._honest_settle(request)
+
+    def _honest_verify(self, request: dict[str, Any]) -> Answer:
+        reason = self.why_not(request)
+        return Answer(body={"isValid": not reason, **({"invalidReason": reason} if reason else {})})
+
+    def _honest_settle(self, request: dict[str, Any]) -> Answer:
+        if reason := self.why_not(request):
+            return failure(reason)
+        signed = request["paymentPayload"]["payload"]["authorization"]
+        payer = signed["from"]
+        self.used.add((payer, signed["nonce"]))
+        if payer in self.balances:
+            self.balances[payer] -= int(signed["value"])
+        return success()
+
+    def why_not(self, request: dict[str, Any]) -> str:
+        """What x402 calls what is wrong with a payment; "" if nothing is."""
+        payload, wanted = request["paymentPayload"]["payload"], request["paymentRequirements"]
+        signed, now = payload.get("authorization"), time.time()
+        if signed is None:
+            return ""  # Permit2: tested against the official one
+        name = "invalid_exact_evm_payload_"
+        if signed["to"].lower() != wanted["payTo"].lower():
+            return f"{name}recipient_mismatch"
+        if signed["value"] != wanted["amount"]:
+            return f"{name}authorization_value_mismatch"
+        if int(signed["validAfter"]) > now:
+            return f"{name}authorization_valid_after"
+        if int(signed["validBefore"]) <= now + 6:
+            return f"{name}authorization_valid_before"
+        if signer_of(payload, wanted) != signed["from"]:
+            return f"{name}signature"
+        if (signed["from"], signed["nonce"]) in self.used:
+            return "invalid_exact_evm_nonce_already_used"
+        if self.balances.get(signed["from"], 10**18) < int(signed["value"]):
+            return "insufficient_funds"
+        return ""
+
+
+def signer_of(payload: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Who signed it, by eth-account and not by the code that is under test."""
+    signed = payload["authorization"]
+    numbers = ("value", "validAfter", "validBefore")
+    message = {key: int(value) if key in numbers else value for key, value in signed.items()}
+    message["nonce"] = bytes.fromhex(signed["nonce"][2:])
+    domain = {
+        "name": wanted["extra"]["name"],
+        "version": wanted["extra"]["version"],
+        "chainId": int(wanted["network"].split(":")[1]),
+        "verifyingContract": wanted["asset"],
+    }
+    signable = encode_typed_data(domain, TYPES, message)
+    try:
+        return str(Account.recover_message(signable, signature=payload["signature"]))
+    except Exception:
+        return ""
 
 
 @contextmanager
@@ -100,7 +166,7 @@ def facilitator() -> Iterator[Double]:
             with double.lock:
                 double.requests.append((self.path, body, dict(self.headers)))
                 double.connections.add(self.client_address)
-                answer = double.answer(self.path)
+                answer = double.answer(self.path, body)
             if answer.before is not None:
                 answer.before(body)
             if answer.hang:

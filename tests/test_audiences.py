@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
+from django.utils import timezone
 from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
 from x402.extensions import sign_in_with_x as siwx
 
-from paywall import addresses, audiences
-from paywall.models import Audience, FreeUse, Payment, Price
+from paywall import addresses, alerts, audiences
+from paywall.models import Account, Alert, Audience, FreeUse, Payment, Price, Tally
+from paywall.offers import Free
+from paywall.testing import Buyer, challenge_of
+from tests.helpers import code
 from tests.shop.views import CALLS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -321,3 +327,173 @@ def test_a_free_quota_says_so(audience, free):
     assert str(free(audience("everyone"), uses=3)) == (
         "3 free for each network address range, counted anew every day"
     )
+
+
+# ------------------------------------------------------------------------------ Currencies
+
+
+@pytest.fixture
+def euros(account):
+    return Account.objects.create(
+        network=account.network,
+        asset="0x808456652fdb597867f38412077A9182bf77359F",
+        symbol="EURC",
+        eip712_name="EURC",
+        eip712_version="2",
+        pay_to=account.pay_to,
+        currency="EUR",
+    )
+
+
+def offered(**kwargs: Any) -> dict[str, str]:
+    challenge = challenge_of(Client().get("/item/", **kwargs))
+    return {offer["extra"]["name"]: offer["amount"] for offer in challenge["accepts"]}
+
+
+def test_the_cheapest_is_chosen_in_each_currency_by_itself(item, audience, price, euros):
+    """An audience that is cheaper in one currency and dearer in another takes nobody's price."""
+    Price.objects.create(resource=item, amount=Decimal("0.02"), currency="EUR")
+    summer = audience("coupon", coupon="SUMMER")
+    price(summer, "0.001", currency="EUR")
+    price(summer, "5", currency="USD")
+    assert offered() == {"USDC": "10000", "EURC": "20000"}
+    assert offered(headers={"Paywall-Coupon": "SUMMER"}) == {"USDC": "10000", "EURC": "1000"}
+
+
+# ------------------------------------------------------------------------------- The grace
+
+
+def test_who_signed_everyones_price_and_then_brings_a_coupon_is_served(
+    item, audience, price, buyer, facilitator
+):
+    price(audience("coupon", coupon="SUMMER"))
+    paying = buyer.pays(Client().get("/item/"))
+    response = Client().get("/item/", headers={**paying, "Paywall-Coupon": "SUMMER"})
+    assert response.status_code == 200
+    assert Payment.objects.get().amount == "10000"
+
+
+@pytest.mark.parametrize("how", ["disabled", "ended"])
+def test_an_audience_that_ends_while_somebody_signs_is_honoured(
+    item, audience, price, buyer, facilitator, how, paywall_settings
+):
+    summer = audience("coupon", coupon="SUMMER")
+    price(summer)
+    coupon = {"Paywall-Coupon": "SUMMER"}
+    payings = [buyer.pays(Client().get("/item/", headers=coupon)) for _ in range(2)]
+    if how == "disabled":
+        summer.active = False
+    else:
+        summer.ends_at = timezone.now()
+    summer.save()
+    assert offered(headers=coupon) == {"USDC": "10000"}
+    # Not by who was never offered it, and not for ever.
+    stranger = Client().get("/item/", headers=payings[0])
+    assert code(stranger) == "invalid_payment_requirements"
+    assert Client().get("/item/", headers={**payings[0], **coupon}).status_code == 200
+    Audience.objects.update(
+        **{"disabled_at" if how == "disabled" else "ends_at": timezone.now() - timedelta(hours=1)}
+    )
+    late = Client().get("/item/", headers={**payings[1], **coupon})
+    assert code(late) == "invalid_payment_requirements"
+
+
+# -------------------------------------------------------------------------------- Coupons
+
+
+def test_a_coupon_in_a_url_is_bound_to_and_not_kept(item, audience, price, buyer, facilitator):
+    price(audience("coupon", coupon="SUMMER"))
+    path = "/item/?a=1&coupon=SUMMER&b=2"
+    paying = buyer.pays(Client().get(path))
+    assert code(Client().get("/item/?a=1&b=2", headers=paying)) == "resource_mismatch"
+    paid = Client().get(path, headers=paying)
+    assert paid.status_code == 200
+    receipt = Client().get(paid.headers["Link"].partition(">")[0][1:])
+    payment = Payment.objects.get()
+    assert payment.url.startswith("http://testserver/item/?a=1&coupon=hidden-")
+    assert payment.url.endswith("&b=2")
+    for told in (payment.url, receipt.content.decode(), json.dumps(facilitator.requests)):
+        assert "SUMMER" not in told
+    assert code(Client().get(path, headers=paying)) == "payment_already_used"
+
+
+def test_guessing_coupons_comes_to_an_end(item, audience, price, paywall_settings, caplog):
+    paywall_settings(ALERT_EMAILS=["owner@example.com"])
+    price(audience("coupon", coupon="SUMMER"))
+    right = {"Paywall-Coupon": "SUMMER"}
+    for number in range(9):
+        offered(headers={"Paywall-Coupon": f"GUESS{number}"})
+    assert offered(headers=right) == {"USDC": "4000"}
+    offered(headers={"Paywall-Coupon": "GUESS"})
+    assert offered(headers=right) == {"USDC": "10000"}  # not looked at any more
+    assert offered(headers=right, REMOTE_ADDR="9.9.9.9") == {"USDC": "4000"}
+    alerts.tell()
+    assert "guessed from network 127.0.0.0/24" in Alert.objects.get(kind="coupon").title
+    Tally.objects.update(ends_at=timezone.now())
+    assert offered(headers=right) == {"USDC": "4000"}
+
+
+def test_a_coupon_is_good_for_so_many_payments(item, audience, price, buyer, facilitator):
+    summer = audience("coupon", coupon="SUMMER", coupon_uses=2)
+    price(summer)
+    coupon = {"Paywall-Coupon": "SUMMER"}
+    payings = [buyer.pays(Client().get("/item/", headers=coupon)) for _ in range(3)]
+    failing = buyer.pays(Client().get("/failing/", headers=coupon))
+    assert Client().get("/failing/", headers={**failing, **coupon}).status_code == 500
+    statuses = [Client().get("/item/", headers={**p, **coupon}).status_code for p in payings]
+    assert statuses == [200, 200, 402]
+    summer.refresh_from_db()
+    assert summer.coupon_used == 2
+    assert offered(headers=coupon) == {"USDC": "10000"}
+
+
+def test_of_many_at_once_a_coupon_is_used_no_more_often_than_it_may(
+    item, audience, price, facilitator
+):
+    price(audience("coupon", coupon="SUMMER", coupon_uses=3))
+    coupon = {"Paywall-Coupon": "SUMMER"}
+    challenge = Client().get("/item/", headers=coupon)
+    statuses: list[int] = []
+
+    def buys() -> None:
+        headers = {**Buyer().pays(challenge), **coupon}
+        statuses.append(Client().get("/item/", headers=headers).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=buys) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] * 3 + [402] * 5
+
+
+@pytest.mark.parametrize(
+    "address", ["1.2.3.4:5678", "[2001:db8::1]:443", "[2001:db8::1]", "2001:db8::1", "1.2.3.4"]
+)
+def test_proxies_that_write_ports_are_read(address, paywall_settings):
+    paywall_settings(PROXIES=1)
+    request = RequestFactory().get("/", headers={"X-Forwarded-For": address})
+    expected = "network 1.2.3.0/24" if "." in address else "network 2001:db8::/48"
+    assert addresses.network_of(request) == expected
+
+
+def test_a_quota_for_wallets_may_ask_for_a_balance(item, audience, monkeypatch, account):
+    class Node:
+        def balance_of(self, token: str, owner: str) -> Any:
+            return 900_000 if owner.endswith("1") else 2_000_000
+            yield
+
+    monkeypatch.setattr(audiences.nodes, "of", lambda network: Node())
+    quota = Free(item.pk, 1, 1, "wallet", "ever", Decimal(1), "USD")
+    assert not audiences._has_enough("0x1", quota)
+    assert audiences._has_enough("0x2", quota)
+    monkeypatch.setattr(audiences.nodes, "of", lambda network: None)
+    assert not audiences._has_enough("0x2", quota)
+
+
+@pytest.mark.parametrize("depth", [50, 100_000])
+def test_deep_json_is_no_proof_of_a_wallet(item, audience, free, depth):
+    free(audience("everyone"), per="wallet")
+    nested = base64.b64encode(("[" * depth + "]" * depth).encode()[:6000]).decode()
+    assert Client().get("/item/", headers={"Sign-In-With-X": nested}).status_code == 402

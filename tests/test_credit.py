@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from paywall import engine, ledger
-from paywall.models import AccessPass, Exposure, Payment, Receipt
+from paywall import alerts, credit, engine, ledger, verification
+from paywall.exceptions import Code
+from paywall.models import AccessPass, Alert, CreditLoss, Exposure, Payment, Receipt
 from paywall.models.payments import State
 from paywall.testing import Buyer, outcome_of
 from tests.doubles import TX, Answer, failure, success
@@ -270,3 +272,148 @@ def test_the_owner_sees_what_is_owed(get, cheap, buyer, facilitator, admin_clien
     assert "0.30" in page
     assert "100.00" in page
     assert json.loads(get("/item/").content)["code"] == "payment_required"
+
+
+# ---------------------------------------------------------------------- What may be lost
+
+
+def lose_all(facilitator: Any) -> None:
+    """Nothing that is on credit can be settled."""
+    facilitator.settle = failure("insufficient_funds")
+    let_lapse()
+    engine.settle()
+    facilitator.settle = None
+
+
+def test_losses_of_a_day_never_exceed_the_limit_however_many_wallets(
+    get, cheap, facilitator, paywall_settings
+):
+    """Empty wallets, each new: what they read for nothing is bounded by the limit, not by time."""
+    paywall_settings(EXPOSURE_TOTAL="1.00")
+    for _ in range(4):
+        for _ in range(5):
+            buys(get, Buyer())
+        lose_all(facilitator)
+    lost = Payment.objects.filter(on_credit=True, state=State.FAILED)
+    assert sum(payment.price for payment in lost) == Decimal("0.90")
+    assert owed()["all"] == Decimal("0.90")
+    # A day later there is room again.
+    CreditLoss.objects.update(at=timezone.now() - timedelta(days=1, seconds=1))
+    assert credit.forgive() == 3
+    assert owed() == {}
+    buys(get, Buyer())
+    assert on_credit()[-1] is True
+
+
+def test_a_payers_losses_count_for_a_day(cheap, buyer, facilitator, paywall_settings):
+    paywall_settings(EXPOSURE_PER_PAYER="0.60")
+    get = Caller("sync")
+    buys(get, buyer)
+    lose_all(facilitator)
+    Exposure.objects.update(out_of_favour=False)
+    buys(get, buyer)
+    buys(get, buyer)
+    assert on_credit() == [True, True, False]
+
+
+def test_a_view_that_fails_is_no_loss(make_resource, buyer, facilitator):
+    make_resource(policy="background")
+    get = Caller("sync")
+    buys(get, buyer, "/failing/")
+    assert not CreditLoss.objects.exists()
+    assert owed() == {}
+
+
+def test_what_was_settled_and_is_lost_counts_too(cheap, buyer, facilitator):
+    get = Caller("sync")
+    buys(get, buyer)
+    let_lapse()
+    engine.settle()
+    assert owed() == {}
+    ledger.lost(Payment.objects.get(), "nothing_moved")
+    assert owed() == {"payer": Decimal("0.3"), "all": Decimal("0.3")}
+    assert CreditLoss.objects.get().units == 30_000_000
+
+
+def test_at_half_of_the_limit_the_owner_is_told(cheap, facilitator, paywall_settings):
+    paywall_settings(EXPOSURE_TOTAL="0.60", ALERT_EMAILS=["owner@example.com"])
+    alerts.tell()
+    assert not Alert.objects.filter(kind="credit").exists()
+    buys(Caller("sync"), Buyer())
+    lose_all(facilitator)
+    alerts.tell()
+    alerts.tell()
+    alert = Alert.objects.get(kind="credit")
+    assert "0.30 USD were lost on credit" in alert.title
+
+
+def test_credit_is_for_who_has_paid_here(get, cheap, buyer, facilitator, paywall_settings):
+    paywall_settings(CREDIT_AFTER=1)
+    assert buys(get, buyer).status_code == 200
+    assert on_credit() == [False]
+    buys(get, buyer)
+    assert on_credit() == [False, False]  # settled is not confirmed
+    ledger.confirmed([([Payment.objects.latest("pk")], BLOCK)])
+    buys(get, buyer)
+    buys(get, Buyer())
+    assert on_credit() == [False, False, True, False]
+
+
+def test_what_could_not_be_settled_in_time_is_no_credit(get, cheap, buyer, facilitator):
+    """Later than a settle call and half a minute from now, or it is settled in line."""
+    for seconds, credited in ((30, False), (39, False), (60, True)):
+        challenge = get()
+        ends = str(int(timezone.now().timestamp()) + seconds)
+        assert get(headers=buyer.pays(challenge, validBefore=ends)).status_code == 200
+        assert on_credit()[-1] is credited, seconds
+
+
+@pytest.mark.parametrize("seconds", [-2, -1, 0, 3, 6])
+def test_what_has_expired_is_never_forgiven(get, cheap, facilitator, seconds):
+    for _ in range(3):
+        paying = Buyer().pays(get(), validBefore=str(int(timezone.now().timestamp()) + seconds))
+        response = get(headers=paying)
+        assert (response.status_code, code(response)) == (402, Code.EXPIRED)
+    assert owed() == {}
+    assert CALLS["item"] == 0
+
+
+class Chain:
+    """What a node would say of wallets; the rest of it is not asked."""
+
+    def __init__(self, units: int, has_code: bool = False) -> None:
+        self.units, self.code, self.asked = units, has_code, 0
+
+    def has_code(self, address: str) -> Any:
+        return self.code
+        yield
+
+    def balance_of(self, token: str, owner: str) -> Any:
+        self.asked += 1
+        return self.units
+        yield
+
+
+@pytest.fixture
+def chain(monkeypatch, paywall_settings):
+    paywall_settings(BALANCE_CHECK=True)
+    verification._balances.clear()
+    verification._paid_before.clear()
+    found = Chain(300_000)
+    monkeypatch.setattr(verification.nodes, "of", lambda network: found)
+    yield found
+    verification._balances.clear()
+
+
+def test_what_a_payer_owes_is_held_against_its_balance(get, cheap, buyer, facilitator, chain):
+    """A balance of one price buys one on credit, not as many as one asks for at once."""
+    for _ in range(4):
+        buys(get, buyer)
+    assert on_credit() == [True, False, False, False]
+    assert chain.asked == 1
+
+
+def test_contract_wallets_have_no_credit(get, cheap, buyer, facilitator, chain):
+    chain.code = True
+    buys(get, buyer)
+    assert on_credit() == [False]

@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.http import HttpResponse
-from django.test import AsyncClient, Client, override_settings
+from django.test import AsyncClient, Client, modify_settings, override_settings
 from ninja import NinjaAPI
 
 from paywall.decorators import payment_required
@@ -407,7 +408,25 @@ def test_questions_never_reach_a_view_unpaid_whatever_they_bring(
     assert not Payment.objects.exists()
 
 
-def test_a_flat_page_is_sold(make_resource, buyer, facilitator, settings):
+@pytest.fixture
+def flat_pages(settings):
+    """Django's own apps for them, installed for a while."""
+    names = ["django.contrib.sites", "django.contrib.flatpages"]
+    with modify_settings(INSTALLED_APPS={"append": names}):
+        from django.contrib.flatpages.models import FlatPage
+        from django.contrib.sites.models import Site
+
+        models = (Site, FlatPage)
+        with connection.schema_editor() as editor:
+            for model in models:
+                editor.create_model(model)
+        yield
+        with connection.schema_editor() as editor:
+            for model in reversed(models):
+                editor.delete_model(model)
+
+
+def test_a_flat_page_is_sold(flat_pages, make_resource, buyer, facilitator, settings):
     from django.contrib.flatpages.models import FlatPage
     from django.contrib.sites.models import Site
 

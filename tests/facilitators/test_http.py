@@ -43,6 +43,7 @@ ORDER = Order(
 @pytest.fixture
 def double():
     with doubles.facilitator() as running:
+        running.settle = success()  # nobody signed the order above
         yield running
 
 
