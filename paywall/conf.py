@@ -40,7 +40,7 @@ DEFAULT = "default"
 class Remote:
     """An x402 facilitator at a URL."""
 
-    url: str
+    url: str = field(repr=False)
     token: str = field(default="", repr=False)
     more_headers: Mapping[str, str] | str = field(default_factory=dict, repr=False)
 
@@ -61,7 +61,7 @@ class Remote:
 class Settings:
     """What the site's owner decides. Times are seconds."""
 
-    facilitator_url: str = ""
+    facilitator_url: str = field(default="", repr=False)
     """Base URL of the x402 facilitator; `/settle` and `/verify` are appended."""
 
     facilitator_token: str = field(default="", repr=False)

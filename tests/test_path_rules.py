@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from django.test import AsyncClient, Client, override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paywall import path_rules
 from paywall.models import Payment, Resource
@@ -296,3 +299,50 @@ def test_without_the_middleware_a_check_says_that_rules_do_nothing(rule, setting
     assert not [m for m in checks.check_shop() if m.id == "paywall.E011"]
     with override_settings(MIDDLEWARE=without):
         assert [m for m in checks.check_shop() if m.id == "paywall.E011"]
+
+
+# ------------------------------------------------------------------------------ Long paths
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ("/*-*-*-*.pdf", "/" + "-" * 20_000),
+        ("/*a*b*c*d*e*", "/" + "abcd" * 5_000),
+        ("/*a*a*a*a*a*b", "/" + "a" * 20_000),
+        ("/**/a/**/b/**/c/**/d", "/a/b/c/" * 4_000),
+        ("/**/**/**/**/x", "/y" * 6_000),
+        ("/*/**/*/**/*/z", "/y" * 6_000),
+    ],
+)
+def test_no_path_takes_long_whatever_the_rule(rule, path):
+    """What is counted is steps, not time: they grow with the path, and not faster."""
+    known = rules(rule)
+
+    def steps(path: str) -> int:
+        counted = 0
+
+        def count(*_: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        sys.setprofile(count)
+        try:
+            assert hit(known, path) is None
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    half = path[: len(path) // 2]
+    assert steps(path) <= 2.5 * steps(half) + 200
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=8).map("".join),
+    st.text("ab", max_size=10),
+)
+def test_a_pattern_within_a_segment_is_what_its_expression_would_be(pattern, segment):
+    if "*" not in pattern or "**" in pattern:
+        return
+    expected = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), segment) is not None
+    assert path_rules._fits(pattern, segment) is expected
