@@ -140,7 +140,8 @@ PAYWALL = {
     "METRICS_TOKEN": env.str("PAYWALL_METRICS_TOKEN", default=""),
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
-    # Play money, and wide enough for a load test of the ticker.
+    # Play money: credit at once, and wide enough for a load test of the ticker.
+    "CREDIT_AFTER": 0,
     "EXPOSURE_PER_PAYER": "1000",
     "EXPOSURE_TOTAL": "10000",
     "EXPOSURE_PER_MINUTE": 100_000,
@@ -180,8 +181,21 @@ STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 WHITENOISE_USE_FINDERS = True
 
-# Behind a proxy that ends TLS and sets this header; it must strip it from what clients send.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# TLS: BEHIND_TLS=on for a site that is only reached over https, by a proxy that ends TLS, sets
+# X-Forwarded-Proto, and strips it from what clients send. Nobody else's word on it is believed.
+BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_HSTS_SECONDS = 3600 if BEHIND_TLS else 0
+if not BEHIND_TLS:
+    # A shop on one machine, to be tried out: it is reached over http, and that is meant.
+    SILENCED_SYSTEM_CHECKS = [f"security.{w}" for w in ("W004", "W008", "W012", "W016")]
+else:
+    # Whether all of a domain shall only ever be reached over https is for its owner to say.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "paywall.error_reports.ExceptionReporterFilter"
 
 LOGGING = {
     "version": 1,

@@ -9,6 +9,8 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils import timezone
+from eth_account.messages import encode_defunct
+from x402.extensions import sign_in_with_x as siwx
 
 from paywall import ledger, offers
 from paywall.models import Payment
@@ -59,3 +61,24 @@ class Died(BaseException):
 
 def dies(*args: Any, **kwargs: Any) -> Any:
     raise Died
+
+
+def proof(wallet: Any, uri: str = "http://testserver/item/", **changes: str) -> str:
+    """What a wallet signs to show that it is itself."""
+    from datetime import UTC, datetime
+
+    info = {
+        "domain": "testserver",
+        "address": wallet.address,
+        "uri": uri,
+        "version": "1",
+        "chainId": "eip155:84532",
+        "type": "eip191",
+        "nonce": "abcdefgh12345678",
+        "issuedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        **changes,
+    }
+    unsigned = siwx.SIWxPayload(**info, signature="0x")
+    message = siwx.create_siwx_message(unsigned, wallet.address)
+    signature = wallet.sign_message(encode_defunct(text=message)).signature.hex()
+    return siwx.encode_siwx_header(siwx.SIWxPayload(**info, signature=f"0x{signature}"))

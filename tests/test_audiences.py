@@ -16,14 +16,12 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.utils import timezone
 from eth_account import Account as Wallet
-from eth_account.messages import encode_defunct
-from x402.extensions import sign_in_with_x as siwx
 
 from paywall import addresses, alerts, audiences
 from paywall.models import Account, Alert, Audience, FreeUse, Payment, Price, Tally
 from paywall.offers import Free
 from paywall.testing import Buyer, challenge_of
-from tests.helpers import code
+from tests.helpers import code, proof
 from tests.shop.views import CALLS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -247,27 +245,6 @@ def test_yesterdays_counts_are_forgotten(audience, free):
     assert asked(Client()) == 200
     assert audiences.forget_old() == 1
     assert FreeUse.objects.count() == 1
-
-
-def proof(wallet: Any, uri: str = "http://testserver/item/", **changes: str) -> str:
-    """What a wallet signs to show that it is itself."""
-    from datetime import UTC, datetime
-
-    info = {
-        "domain": "testserver",
-        "address": wallet.address,
-        "uri": uri,
-        "version": "1",
-        "chainId": "eip155:84532",
-        "type": "eip191",
-        "nonce": "abcdefgh12345678",
-        "issuedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        **changes,
-    }
-    unsigned = siwx.SIWxPayload(**info, signature="0x")
-    message = siwx.create_siwx_message(unsigned, wallet.address)
-    signature = wallet.sign_message(encode_defunct(text=message)).signature.hex()
-    return siwx.encode_siwx_header(siwx.SIWxPayload(**info, signature=f"0x{signature}"))
 
 
 def test_free_requests_of_a_wallet_that_signs_in(audience, free):

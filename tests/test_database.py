@@ -591,7 +591,9 @@ def test_postgresql_serializable_is_tried_again(item, facilitator):
     assert statuses == [200] * 12
 
 
-def test_a_pool_of_one_inside_an_outer_transaction_waits_for_nobody(item, buyer, facilitator):
+def test_a_pool_of_one_inside_an_outer_transaction_waits_for_nobody(
+    item, buyer, facilitator, monkeypatch
+):
     """The ledger's second connection comes from outside the pool."""
     if connection.vendor != "postgresql":
         return
@@ -604,13 +606,10 @@ def test_a_pool_of_one_inside_an_outer_transaction_waits_for_nobody(item, buyer,
         taken.append(dict(self.settings_dict["OPTIONS"]))
         return real(self)
 
-    ours.settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1, "timeout": 1}
-    try:
-        type(ours).get_connection_params = watch
-        database._elsewhere(lambda: None)
-    finally:
-        type(ours).get_connection_params = real
-        del ours.settings_dict["OPTIONS"]["pool"]
+    monkeypatch.setattr(type(ours), "get_connection_params", watch)
+    pool = {"min_size": 1, "max_size": 1, "timeout": 1}
+    monkeypatch.setitem(ours.settings_dict["OPTIONS"], "pool", pool)
+    database._elsewhere(lambda: None)
     assert taken
     assert all("pool" not in options for options in taken)
     assert paying

@@ -130,11 +130,11 @@ def test_an_action_that_is_not_offered_does_nothing(person, shop, who, monkeypat
     assert not looked
 
 
+_WATCHED: tuple[Any, ...] = (Payment, Refund, AlertMessage, Resource, Price, Account)
+
+
 def snapshot() -> list[Any]:
-    return [
-        list(model.objects.order_by("pk").values())
-        for model in (Payment, Refund, AlertMessage, Resource, Price, Account)
-    ]
+    return [list(model._default_manager.order_by("pk").values()) for model in _WATCHED]
 
 
 POSTS = {

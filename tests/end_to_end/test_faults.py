@@ -301,7 +301,7 @@ def test_a_facilitator_of_every_kind_of_fault_while_sixteen_buy(
             def __len__(self) -> int:
                 return 2
 
-        double.answer = lambda path: Chosen().pop()  # type: ignore[method-assign]
+        double.answer = lambda path, request: Chosen().pop()  # type: ignore[method-assign]
         paywall_settings(FACILITATOR_URL=double.url, GAS_KEY="", FACILITATOR_READ_TIMEOUT=20.0)
         outcomes: dict[str, list[int]] = {}
 
@@ -325,7 +325,7 @@ def test_a_facilitator_of_every_kind_of_fault_while_sixteen_buy(
         for thread in threads:
             thread.join()
 
-        double.answer = lambda path: Answer(body=settle)  # type: ignore[method-assign]
+        double.answer = lambda path, request: Answer(body=settle)  # type: ignore[method-assign]
         for _ in range(6):
             let_lapse()
             for work in (engine.settle, engine.sweep, engine.confirm_payments):
