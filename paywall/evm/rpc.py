@@ -245,7 +245,8 @@ def _error(method: str, answer: Any, status: int) -> NodeError:
     if not isinstance(error, dict):
         return NodeError(plain(f"{method}: {error or f'status {status}'}"))
     message = plain(error.get("message", ""), 200)
-    if error.get("code") == 3 or "revert" in message.lower():
+    lower = message.lower().replace(" ", "")
+    if error.get("code") == 3 or "revert" in lower or "outofgas" in lower:
         return Reverted(message)
     return Declined(f"{method}: {plain(error.get('code'), 20)} {message}")
 

@@ -320,7 +320,7 @@ def test_the_keys_are_not_shown(own_shop):
 
 
 def test_the_header_of_a_wallet_contract_is_carried(own_shop, on_credit, chain):
-    """A contract wallet's signature travels in a batch as well."""
+    """A contract wallet's signature travels as well; but in line, and each alone."""
     from .test_chain import deploy_wallet
 
     address, owner = deploy_wallet(chain)
@@ -331,7 +331,8 @@ def test_the_header_of_a_wallet_contract_is_carried(own_shop, on_credit, chain):
         header = {"PAYMENT-SIGNATURE": encode(payload)}
         response = own_shop.get("/item/", headers=header)
         assert response.status_code == 200, response.content
-    assert engine.settle() == {"settled": 2}
+    assert states() == [State.SETTLED] * 2
+    assert Transaction.objects.count() == 2
 
 
 # ----------------------------------------------------- Wallets that are not deployed yet
