@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall import conf
 from paywall.models import Price, Resource
 from paywall.models.validators import validate_currency
+from paywall.vocabulary import MOST
 
 
 class CurrencyField(forms.CharField):
@@ -56,7 +57,11 @@ class PriceForm(WhenForm):
     """A price in place of another."""
 
     amount = forms.DecimalField(
-        label=_("Amount"), max_digits=20, decimal_places=8, min_value=Decimal("0.00000001")
+        label=_("Amount"),
+        max_digits=20,
+        decimal_places=8,
+        min_value=Decimal("0.00000001"),
+        max_value=Decimal(MOST),
     )
     currency = CurrencyField()
     field_order = ["amount", "currency", "valid_from"]
@@ -91,6 +96,7 @@ class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
         max_digits=20,
         decimal_places=8,
         min_value=Decimal("0.00000001"),
+        max_value=Decimal(MOST),
         help_text=_("Another amount supersedes the price from now on."),
     )
     currency = CurrencyField()

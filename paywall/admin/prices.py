@@ -97,13 +97,17 @@ class PriceChanges(MixinBase):
             form = PriceForm(request.POST)
             if form.is_valid():
                 data = form.cleaned_data
-                price = pricing.set_price(
-                    resource,
-                    data["amount"],
-                    data["currency"],
-                    by=request.user,
-                    valid_from=data["valid_from"],
-                )
+                try:
+                    price = pricing.set_price(
+                        resource,
+                        data["amount"],
+                        data["currency"],
+                        by=request.user,
+                        valid_from=data["valid_from"],
+                    )
+                except ValidationError as error:
+                    form.add_error(None, ValidationError(error.messages))
+            if form.is_valid():
                 told = _("“%(title)s” costs %(price)s now.")
                 if price.valid_from > timezone.now():
                     told = _("“%(title)s” will cost %(price)s.")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.fields import GenericRelation
 from django.contrib.contenttypes.models import ContentType
-from django.db import models
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import models, router, transaction
 from django.utils import timezone
 
 from .resources import Price, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
 
 class PricedMixin(models.Model):
@@ -42,12 +43,27 @@ class PricedMixin(models.Model):
     def sell(self, amount: str | Decimal, currency: str = "USD", **fields: Any) -> Resource:
         """Make the object's resource with a price; `fields` are the Resource's own.
 
-        Raises `IntegrityError` if it has one.
+        Raises `ImproperlyConfigured` if it is sold already, or cannot be sold so.
         """
         kind = ContentType.objects.get_for_model(type(self))
         fields = {**described(self), **fields}
-        resource = Resource.objects.create(content_type=kind, object_id=str(self.pk), **fields)
-        Price.objects.create(resource=resource, amount=amount, currency=currency)
+        if self.paywall_resources.exists():
+            raise ImproperlyConfigured(
+                f"{self!r} is sold already: change how in the admin, or add a Price to supersede "
+                "the one that it has."
+            )
+        resource = Resource(content_type=kind, object_id=str(self.pk), **fields)
+        try:
+            resource.full_clean()
+            price = Price(amount=Decimal(amount), currency=currency)
+            price.clean_fields(exclude=["resource"])
+        except (ValidationError, InvalidOperation) as error:
+            told = "; ".join(getattr(error, "messages", [f"{amount!r} is no amount"]))
+            raise ImproperlyConfigured(f"{self!r} cannot be sold so: {told}") from error
+        with transaction.atomic(using=router.db_for_write(Resource)):
+            resource.save()
+            price.resource = resource
+            price.save()
         return resource
 
 

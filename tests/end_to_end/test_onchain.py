@@ -319,6 +319,37 @@ def test_the_keys_are_not_shown(own_shop):
     assert account(0).key.hex().removeprefix("0x") not in repr(conf.get())
 
 
+def test_two_who_ask_at_once_get_one_transaction(own_shop, chain, rich_buyer):
+    """As clients of a fleet do: the second would revert, on our gas."""
+    from paywall import conf, offers, schemes
+    from paywall.facilitators import OnchainFacilitator, Order
+    from paywall.steps import run
+    from paywall.vocabulary import Credential
+
+    payload = rich_buyer.payload(own_shop.get("/item/"))
+    (offer,) = offers.load("item").offers
+    credential = Credential("x", "exact", offer.network, payload["payload"])
+    authorization = schemes.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
+    order = Order(
+        offer, authorization.payload, authorization.payer, "http://x/", authorization.identity
+    )
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(run(OnchainFacilitator("default", conf.get()).settle(order)))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Transaction.objects.count() == 1
+    assert len({str(answer) for answer in answers if type(answer).__name__ == "Settled"}) == 1
+
+
 def test_the_header_of_a_wallet_contract_is_carried(own_shop, on_credit, chain):
     """A contract wallet's signature travels as well; but in line, and each alone."""
     from .test_chain import deploy_wallet
