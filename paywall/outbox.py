@@ -64,13 +64,14 @@ def write(
     gas: int,
     identities: Iterable[str],
     also: Callable[[Transaction], None] | None = None,
-    after: Transaction | None = None,
+    newest: int | None = None,
 ) -> Steps[Transaction]:
     """Write a transaction that carries the identities; `send` is the next thing to do.
 
-    `also` is called with it in the database transaction that writes it. `after` is the newest one
-    that carries the same, as far as the caller knows. Raises `NotSent`, what `also` raises, and
-    `AlreadyCarried` if there is a newer one: the wallet's row is the lock.
+    `also` is called with it in the database transaction that writes it. With `newest`, the
+    key of the newest one that carries the same as far as the caller knows (0: none), this raises
+    `AlreadyCarried` if there is a newer one: the wallet's row is the lock. Raises `NotSent`, and
+    what `also` raises.
     """
     identities = list(identities)
     node = nodes.of(network)
@@ -87,10 +88,11 @@ def write(
     @database.durable
     def insert() -> Transaction:
         wallet = _next_nonce(network, address, on_chain)
-        newest = after.pk if after is not None else 0
-        carriages = Carriage.objects.using(database.alias()).filter(identity__in=identities)
-        if carriages.filter(transaction__gt=newest, transaction__state=State.SIGNED).exists():
-            raise AlreadyCarried
+        if newest is not None:
+            carriages = Carriage.objects.using(database.alias()).filter(identity__in=identities)
+            newer = carriages.filter(transaction__gt=newest)
+            if newer.exclude(transaction__state=State.DROPPED).exists():
+                raise AlreadyCarried
         draft = Draft(networks.chain_id(network), wallet.next_nonce - 1, to, data, gas, fees)
         now = timezone.now()
         transaction = Transaction(
@@ -240,12 +242,17 @@ def _back_to_signed(rows: QuerySet[Transaction]) -> None:
     )
 
 
-def fees(network: str) -> Steps[Fees]:
-    """What a transaction offers now. Raises `NodeError`, `NotSent` beyond the ceiling."""
+def price_of_gas(network: str, key: Secret, gas: int) -> Steps[int]:
+    """What a unit of gas will cost at most, in wei, for a wallet that can pay for so much of it.
+
+    Raises `NodeError`; `NotSent` beyond the ceiling, or if it cannot.
+    """
     node = nodes.of(network)
     if node is None:
         raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
-    return (yield from _fees(node))
+    most = (yield from _fees(node)).most
+    yield from _require_gas(node, network, transactions.wallet(key).address, gas * most)
+    return most
 
 
 def note_burnt(payer: str) -> None:

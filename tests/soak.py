@@ -62,7 +62,7 @@ class Shopper:
         if answer.status_code == 200:
             self.served[path] += 1
             return True
-        if answer.status_code == 402:
+        if answer.status_code in (402, 409):
             code = str(answer.json()["code"])
             if code == "payment_already_used":
                 self.served[path] += 1

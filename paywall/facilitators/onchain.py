@@ -56,17 +56,18 @@ class OnchainFacilitator:
         node = nodes.of(network)
         if node is None or not self._settings.gas_key:
             return _ours("there is no node" if node is None else "there is no gas key")
+        known = yield from query(outbox.carrying, order.identity)
         try:
-            transaction = yield from self._on_its_way(order)
+            transaction = yield from self._on_its_way(order, known)
         except NodeError as error:
             return Unknown(str(error))
         if transaction is None:
-            newest = yield from query(outbox.carrying, order.identity)
+            newest = known.pk if known is not None else 0
             try:
                 yield from self._require_good_standing(order, node)
                 to, data, gas = yield from self._prepare(order, node)
                 transaction = yield from outbox.write(
-                    self._settings.gas_key, network, to, data, gas, [order.identity], after=newest
+                    self._settings.gas_key, network, to, data, gas, [order.identity], newest=newest
                 )
             except _Refused as refused:
                 return refused.settlement
@@ -97,12 +98,13 @@ class OnchainFacilitator:
         ):
             raise _Refused(_ours("too much gas went for failed transactions within an hour"))
 
-    def _on_its_way(self, order: Order) -> Steps[Transaction | None]:
-        """The transaction that carries it already, unless that came to nothing.
+    def _on_its_way(
+        self, order: Order, transaction: Transaction | None
+    ) -> Steps[Transaction | None]:
+        """The newest transaction that carries it already, unless that came to nothing.
 
         Raises `NodeError`.
         """
-        transaction = yield from query(outbox.carrying, order.identity)
         if transaction is None or transaction.state == Transaction.State.SIGNED:
             return transaction
         receipt = yield from outbox.find_receipt(transaction)
@@ -157,7 +159,7 @@ class OnchainFacilitator:
         if node is None or not key:
             raise outbox.NotSent("there is no node" if node is None else "there is no gas key")
         calls = [_call(order) for order in orders]
-        results = yield from self._simulate(node, calls)
+        results = yield from self._simulate(node, network, calls)
         faults.reach("batch: simulated")
         good = [i for i, (worked, _) in enumerate(results) if worked]
         refused = [orders[i] for i, (worked, _) in enumerate(results) if not worked]
@@ -179,13 +181,13 @@ class OnchainFacilitator:
         return refused
 
     def _simulate(
-        self, node: Node, calls: Sequence[tuple[str, str]]
+        self, node: Node, network: str, calls: Sequence[tuple[str, str]]
     ) -> Steps[list[tuple[bool, bytes]]]:
         sender = transactions.wallet(self._settings.gas_key).address
         data = transactions.aggregate(calls)
         gas = transactions.GAS_BASE + transactions.GAS_EACH * len(calls)
         try:
-            price = (yield from node.fees())[0]
+            price = yield from outbox.price_of_gas(network, self._settings.gas_key, gas)
             answer = yield from node.eth_call(
                 transactions.MULTICALL3, data, sender, gas=gas, gas_price=price
             )
@@ -213,7 +215,8 @@ class OnchainFacilitator:
         gas = transactions.GAS_BASE + transactions.GAS_EACH
         try:
             # As it will be: by this sender, at this price, with no more gas than we pay for.
-            price = (yield from outbox.fees(order.offer.network)).most
+            key = self._settings.gas_key
+            price = yield from outbox.price_of_gas(order.offer.network, key, gas)
             yield from node.eth_call(*call, sender, gas=gas, gas_price=price)
         except Reverted as reverted:
             raise _Refused(_refusal(str(reverted))) from reverted
