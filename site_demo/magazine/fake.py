@@ -157,6 +157,7 @@ class Year:
             str(ware.id),
             str(account.pk),
             None,
+            "",
             "GET",
             url,
             "x402/1" if buyer % 9 == 0 else "x402/2",

@@ -7,7 +7,6 @@ from django.test import Client
 from eth_account import Account as Key
 
 from paywall import engine
-from paywall.evm import evidence
 from paywall.models import Account, Payment, Receipt
 from paywall.models.payments import State
 from paywall.testing import Buyer, outcome_of
@@ -225,8 +224,8 @@ def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, faci
     assert code(pay(client, payload)) == "payment_failed"
 
 
-def test_an_old_use_is_found_far_back(item, own_chain, facilitator, monkeypatch):
-    monkeypatch.setattr(evidence, "LOG_RANGE", 20)
+def test_an_old_use_is_found_far_back(item, own_chain, facilitator, paywall_settings):
+    paywall_settings(LOG_RANGE=20)
     facilitator.settle = Answer(die=True)
     client, buyer = Client(), Buyer()
     own_chain.mint(buyer.account.address, 10_000)
@@ -291,6 +290,7 @@ def test_a_contract_wallet_collects_after_an_unknown_outcome(
     address, owner = wallet
     payload = owner.payload(shop.get("/item/"), **{"from": address})
     paywall_settings(FACILITATOR_URL=facilitator.url)
+    facilitator.verify = Answer(body={"isValid": True})
     facilitator.settle = Answer(die=True)
     assert code(pay(shop, payload)) == "settlement_pending"
     paywall_settings(FACILITATOR_URL=facilitator_url)
@@ -336,8 +336,9 @@ def test_what_was_had_on_credit_is_asked_for_again(
     assert engine.confirm_payments() == {"confirmed": 1}
 
 
-def test_who_has_no_money_has_no_credit(shop, item, chain, rich_buyer):
+def test_who_has_no_money_has_no_credit(shop, item, chain, rich_buyer, paywall_settings):
     """The balance is looked up; without one, the payment is settled in line, and refused."""
+    paywall_settings(BALANCE_CHECK=True)
     item.policy = "background"
     item.save()
     poor = Buyer()

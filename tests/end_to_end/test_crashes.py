@@ -78,7 +78,7 @@ def test_fifty_present_one_payment(make_site, database, chain, facilitator_url, 
         assert len(answers) == 50
         codes = Counter(answers)
         assert codes.pop((200, "")) == 1
-        assert set(codes) <= {(503, "settlement_pending"), (402, "payment_already_used")}
+        assert set(codes) <= {(503, "settlement_pending"), (409, "payment_already_used")}
         assert len(double.asked("/settle")) == 1
         assert chain.balance(SELLER) - before == (10_000 if "forecast" in path else 250_000)
         assert present(url, header)[1] == "payment_already_used"

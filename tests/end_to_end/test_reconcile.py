@@ -86,8 +86,8 @@ def test_missing_on_the_chain(books):
 
 def test_extra_on_the_chain(books):
     """The money came, and the ledger says that it did not."""
-    Payment.objects.filter(pk=Payment.objects.first().pk).update(
-        state="failed", error_code="x", closed_at=timezone.now()
+    Payment.objects.filter(pk=Payment.objects.first().pk).move(
+        "failed", error_code="x", closed_at=timezone.now()
     )
     status, found = as_json()
     assert (status, len(found["extra"])) == (1, 1)
