@@ -1,16 +1,18 @@
 """A site under load while everything around it breaks, and the books afterwards.
 
-    python -m tests.soak [--minutes 20] [--buyers 50] [--fault-every 10] [--seed 1]
+    python -m tests.soak [--sqlite] [--minutes 20] [--buyers 50] [--fault-every 10] [--seed 1]
 
 PostgreSQL, Redis, a node with a block every two seconds, four web processes, two Celery workers and
 beat, all real. Buyers buy by all three policies and come back with the same payment when they get
-no answer. Every so many seconds something breaks. At the end chain, ledger, receipts and
+no answer; the owner has the dashboard open and takes exports. Every so many seconds something
+breaks. At the end chain, ledger, receipts and
 deliveries agree to the unit, or it says what does not and exits with 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,7 +33,7 @@ from typing import Any
 import requests
 from eth_account import Account
 
-from paywall.schedule import CHAIN, MONEY
+from paywall.schedule import CHAIN, DESK, MONEY
 from paywall.testing import Buyer, encode
 from site_demo.chain.local import USDC_UNIT, LocalChain, account, free_port, wait_for
 from tests import services
@@ -72,6 +75,52 @@ class Shopper:
         return False
 
 
+class Owner:
+    """Has the dashboard open all the time, and takes the books along. What arrives is whole, or the
+    browser knows that it broke off."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.downloads = 0
+        self.wrong: list[str] = []
+
+    def works(self, deadline: float) -> None:
+        session = None
+        while time.monotonic() < deadline:
+            try:
+                session = session or self._signs_in()
+                for page in ("/dashboard/", "/dashboard/receipts/"):
+                    session.get(self.url + page, timeout=60)
+                for kind in ("csv", "xlsx"):
+                    self._takes(session, kind)
+            except (requests.RequestException, KeyError):
+                session = None  # something was killed just then
+            time.sleep(0.5)
+
+    def _signs_in(self) -> requests.Session:
+        session, login = requests.Session(), f"{self.url}/admin/login/"
+        session.get(login, timeout=30)
+        words = {"username": "demo", "password": "demo"}
+        token = {"csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        session.post(login, {**words, **token}, timeout=30)
+        return session
+
+    def _takes(self, session: requests.Session, kind: str) -> None:
+        data = {"kind": "receipts", "format": kind}
+        headers = {"X-CSRFToken": session.cookies["csrftoken"]}
+        asked = session.post(f"{self.url}/dashboard/exports/", data, headers=headers, timeout=60)
+        answer = session.get(f"{asked.url}file/", timeout=120)
+        if answer.status_code != 200:
+            return
+        self.downloads += 1
+        if kind == "csv":
+            *rows, last = answer.text.rstrip().splitlines()
+            if last != f"# {len(rows) - 1} rows":
+                self.wrong.append(f"a CSV of {len(rows)} lines ends with {last[:60]!r}")
+        elif not zipfile.is_zipfile(io.BytesIO(answer.content)):
+            self.wrong.append(f"an XLSX of {len(answer.content)} bytes is no zip")
+
+
 class Soak:
     """All the parts, and what is done to them."""
 
@@ -79,7 +128,11 @@ class Soak:
         self.options = options
         self.random = random.Random(options.seed)
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self.postgresql = stack.enter_context(services.Postgresql())
+        self.postgresql = None
+        database = f"sqlite:///{self.folder / 'soak.sqlite3'}"
+        if not options.sqlite:
+            self.postgresql = stack.enter_context(services.Postgresql())
+            database = self.postgresql.url
         self.redis = stack.enter_context(services.Redis())
         self.chain = stack.enter_context(LocalChain(block_time=2))
         self.port = free_port()
@@ -88,7 +141,8 @@ class Soak:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "site_demo.settings",
             "SECRET_KEY": "for the soak",
-            "DATABASE_URL": self.postgresql.url,
+            "DATABASE_URL": database,
+            "DEBUG": "on",  # the owner signs in
             "CELERY_BROKER_URL": self.redis.url,
             "PAYWALL_FACILITATOR_URL": "",
             "PAYWALL_GAS_KEY": account(0).key.hex(),
@@ -104,6 +158,7 @@ class Soak:
         self.chain.rpc("evm_setIntervalMining", 2)
         self.manage("migrate", "-v", "0")
         self.manage("seed_demo")
+        self.owner = Owner(self.url)
         self.start_web()
         for name in ("worker 1", "worker 2", "beat"):
             self.start_celery(name)
@@ -143,7 +198,7 @@ class Soak:
     def start_celery(self, name: str) -> None:
         kind = ["beat", "--schedule", str(self.folder / "schedule")]
         if name.startswith("worker"):
-            kind = ["worker", "-Q", f"{MONEY},{CHAIN}", "--concurrency", "1"]
+            kind = ["worker", "-Q", f"{MONEY},{CHAIN},{DESK}", "--concurrency", "1"]
             kind += ["-n", f"{name.replace(' ', '')}@%h", "--without-gossip", "--without-mingle"]
         self._start(name, "celery", "-A", "site_demo", *kind, "--loglevel", "warning")
 
@@ -169,7 +224,8 @@ class Soak:
         self.start_web()
 
     def restart_postgresql(self) -> None:
-        self.postgresql.restart(away=1)
+        if self.postgresql is not None:
+            self.postgresql.restart(away=1)
 
     def restart_redis(self) -> None:
         self.redis.restart(away=1)
@@ -195,6 +251,7 @@ class Soak:
             threading.Thread(target=self._shop, args=[shopper, deadline])
             for shopper in self.shoppers
         ]
+        threads.append(threading.Thread(target=self.owner.works, args=[deadline]))
         for thread in threads:
             thread.start()
         faults = [
@@ -276,6 +333,9 @@ class Soak:
             spent = 1000 * USDC_UNIT - self.chain.balance(address)
             if spent != int(ledger["spent"].get(address, 0)):
                 wrong.append(f"{address} spent {spent}, not {ledger['spent'].get(address, 0)}")
+        wrong += self.owner.wrong
+        if not self.owner.downloads:
+            wrong.append("the owner got no download")
         exposure = json.loads(self.manage("paywall_status", "--json", check=False).stdout)
         if any(Decimal(amount) for amount in exposure["exposure"].values()):
             wrong.append(f"exposure is left: {exposure['exposure']}")
@@ -321,6 +381,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--buyers", type=int, default=50)
     parser.add_argument("--fault-every", type=float, default=10, help="seconds")
+    parser.add_argument("--sqlite", action="store_true", help="in place of PostgreSQL")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--logs", type=Path, help="where to copy the logs if something is wrong")
     options = parser.parse_args(arguments)

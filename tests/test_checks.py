@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.db import connections
 from django.test import override_settings
 
 from paywall.evm.tokens import TOKENS
@@ -126,3 +130,113 @@ def test_an_account_to_nobody_is_an_error(well_kept):
     finally:
         Account.objects.using = original  # type: ignore[method-assign]
     assert "paywall.E010" in found
+
+
+# ------------------------------------------------------------------------------ Databases
+
+
+def of_databases() -> list[Any]:
+    from paywall.checks import check_databases
+
+    return check_databases()
+
+
+@pytest.mark.parametrize("vendor", ["mysql", "oracle", "microsoft"])
+def test_databases_that_the_ledger_was_not_made_for_are_refused(well_kept, monkeypatch, vendor):
+    """With a word why, instead of failing in raw SQL."""
+    ours = connections["default"]
+    monkeypatch.setattr(type(ours), "vendor", vendor)
+    monkeypatch.setattr(type(ours), "display_name", vendor.title())
+    (message,) = of_databases()
+    assert message.id == "paywall.E008"
+    assert vendor.title() in message.msg
+
+
+def test_sqlite_is_set_up_so_that_nobody_gets_in_anybodys_way(well_kept, monkeypatch):
+    from paywall import checks
+
+    good = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL",
+    }
+    assert list(checks._check_sqlite("default", good)) == []
+    for missing in good:
+        options = {key: value for key, value in good.items() if key != missing}
+        (message,) = checks._check_sqlite("default", options)
+        assert (message.id, missing in (message.hint or "")) == ("paywall.W005", True)
+
+
+@pytest.mark.slow
+def test_the_demos_sqlite_is_set_up_well():
+    command = [sys.executable, "manage.py", "check", "--database", "default"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=demo_env())
+    assert "W005" not in done.stdout + done.stderr
+
+
+class Scatters:
+    """A router that sends receipts elsewhere."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "other" if model.__name__ == "Receipt" else None
+
+
+def test_all_models_are_written_to_one_database(well_kept, monkeypatch):
+    from django.db import router
+
+    monkeypatch.setattr(router, "routers", [Scatters()])
+    monkeypatch.setattr(
+        "paywall.checks.connections",
+        {"default": connections["default"]} | {"other": connections["default"]},
+    )
+    assert "paywall.E005" in {message.id for message in of_databases()}
+
+
+def test_times_have_zones(well_kept, settings):
+    settings.USE_TZ = False
+    assert "paywall.E007" in ids()
+
+
+def test_a_cache_after_us_would_answer_before_us(well_kept, settings):
+    fetch = "django.middleware.cache.FetchFromCacheMiddleware"
+    settings.MIDDLEWARE = [fetch, *settings.MIDDLEWARE]
+    assert "paywall.E012" not in ids()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, fetch]
+    assert "paywall.E012" in ids()
+
+
+def test_error_reports_are_filtered(well_kept, settings):
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
+    assert "paywall.W007" in ids()
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = "no.such.filter"
+    assert "paywall.W007" in ids()
+
+
+def test_a_rule_without_a_price_is_named(well_kept):
+    Resource.objects.create(slug="rule", title="Rule", path="/rule/**")
+    (message,) = [m for m in run_checks() if m.id == "paywall.W015"]
+    assert "/rule/**" in message.msg
+
+
+def demo_env(**more: str) -> dict[str, str]:
+    mine = {"DJANGO_SETTINGS_MODULE": "site_demo.settings", "DEBUG": "off"}
+    return {**os.environ, **mine, "DATABASE_URL": "sqlite:///var/checked.sqlite3", **more}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tls", ["off", "on"])
+def test_the_demo_passes_djangos_own_checks_for_deployment(tls):
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    env = demo_env(BEHIND_TLS=tls)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_nobodys_word_on_tls_is_believed_unless_a_proxy_is_named():
+    code = "from django.conf import settings; print(settings.SECURE_PROXY_SSL_HEADER)"
+    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+    for tls, expected in (("off", "None"), ("on", "HTTP_X_FORWARDED_PROTO")):
+        env = demo_env(BEHIND_TLS=tls)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+        assert expected in done.stdout

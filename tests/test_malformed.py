@@ -142,3 +142,33 @@ def test_a_signed_field_that_was_changed(item, facilitator, data, field):
     if not same:
         inner[field] = changed
         nothing_happened(client.get("/item/", headers={"PAYMENT-SIGNATURE": encode(payload)}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"x402Version": 2, "paymentPayload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b"",
+        b"\xff\xfe",
+    ],
+)
+def test_deep_json_is_a_malformed_request_to_the_facilitator_server(body):
+    from paywall.fleet.orders import Malformed, read
+
+    with pytest.raises(Malformed):
+        read(body)
+
+
+def test_a_tokens_name_that_a_client_chooses_has_an_end(paywall_settings):
+    """What is made of it is kept in memory."""
+    from paywall.fleet.orders import Malformed, _offer
+
+    paywall_settings(RPC_URLS={"eip155:84532": "http://127.0.0.1:9"})
+    token, to = "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "0x" + "1" * 40
+    terms = ("exact", "eip155:84532", token, "1", to, 60)
+    assert _offer(*terms, {"name": "x" * 200, "version": "2"}).amount == 1
+    for extra in ({"name": "x" * 201, "version": "2"}, {"name": "x", "version": "2" * 10**6}):
+        with pytest.raises(Malformed, match="too long"):
+            _offer(*terms, extra)
