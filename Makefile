@@ -89,18 +89,22 @@ lint: venv
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m django makemigrations --check --dry-run --skip-checks --settings tests.settings -v 0
 
+# Two at a time where tests start nothing that they would have to share.
+FAST := -m "not slow" -n 2 --dist loadfile
+
 test-fast: venv
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest $(FAST)
 
 # What depends on the database's locks runs on both.
 ON_BOTH := tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
 
 test-postgresql: chain services
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest -m "not slow"
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ON_BOTH)
 
 test: lint clients services
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(FAST)
+	@$(BIN)/pytest -m slow
 	@$(MAKE) --no-print-directory test-postgresql
 
 bench: chain services
@@ -110,6 +114,7 @@ bench: chain services
 	@$(BIN)/python -m benchmarks.paid
 	@$(BIN)/python -m benchmarks.rules
 	@$(BIN)/python -m benchmarks.desk
+	@$(BIN)/python -m benchmarks.sqlite
 
 soak: chain services
 	@$(BIN)/python -m tests.soak

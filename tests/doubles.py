@@ -190,6 +190,7 @@ def facilitator() -> Iterator[Double]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 128
 
         def handle_error(self, *args: Any) -> None:
             """Clients hang up on a double that misbehaves; nobody needs to read about it."""

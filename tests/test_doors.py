@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,9 +14,8 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
 from django.http import HttpResponse
-from django.test import AsyncClient, Client, modify_settings, override_settings
+from django.test import AsyncClient, Client, override_settings
 from ninja import NinjaAPI
 
 from paywall.decorators import payment_required
@@ -408,46 +410,15 @@ def test_questions_never_reach_a_view_unpaid_whatever_they_bring(
     assert not Payment.objects.exists()
 
 
-@pytest.fixture
-def flat_pages(settings):
-    """Django's own apps for them, installed for a while."""
-    names = ["django.contrib.sites", "django.contrib.flatpages"]
-    with modify_settings(INSTALLED_APPS={"append": names}):
-        from django.contrib.flatpages.models import FlatPage
-        from django.contrib.sites.models import Site
-
-        models = (Site, FlatPage)
-        with connection.schema_editor() as editor:
-            for model in models:
-                editor.create_model(model)
-        yield
-        with connection.schema_editor() as editor:
-            for model in reversed(models):
-                editor.delete_model(model)
-
-
-def test_a_flat_page_is_sold(flat_pages, make_resource, buyer, facilitator, settings):
-    from django.contrib.flatpages.models import FlatPage
-    from django.contrib.sites.models import Site
-
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE[:-1],
-        "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware",
-        OURS,
-    ]
-    settings.SITE_ID = 1
-    site, _ = Site.objects.get_or_create(pk=1, defaults={"domain": "testserver", "name": "x"})
-    flat = FlatPage.objects.create(
-        url="/pages/secret/", title="x", content=SECRET, template_name="flat.html"
-    )
-    flat.sites.add(site)
-    assert SECRET in Client().get("/pages/secret/").content.decode()
-    make_resource("rule", path="/pages/**")
-    challenge = Client().get("/pages/secret/")
-    assert (challenge.status_code, SECRET in challenge.content.decode()) == (402, False)
-    paid = Client().get("/pages/secret/", headers=buyer.pays(challenge))
-    assert (paid.status_code, SECRET in paid.content.decode()) == (200, True)
-    assert Client().get("/pages/none/").status_code == 404
+@pytest.mark.slow
+def test_a_flat_page_is_sold():
+    """In a process of its own, whose site has Django's apps for them."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["--ds", "tests.odd.flat_settings", "tests/odd/flat_page.py"]
+    env = {**os.environ, "TEST_SQLITE_NAME": ":memory:"}
+    env.pop("DATABASE_URL", None)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout
 
 
 @override_settings(ROOT_URLCONF="tests.odd.urls")
