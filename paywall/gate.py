@@ -164,10 +164,10 @@ def _take(
     purpose = ledger.Purpose(
         sale.resource_id, str(request.method), url, sale.policy, access.holder_of(request)
     )
-    earlier = yield from query(ledger.find, [authorization.identity])
-    if earlier is not None:
-        return (yield from _take_up(request, earlier, purpose))
-    if sale.policy == Resource.Policy.AFTER:
+    if sale.policy == Resource.Policy.AFTER and verification.is_stranger(authorization.payer):
+        earlier = yield from query(ledger.find, [authorization.identity])
+        if earlier is not None:
+            return (yield from _take_up(request, earlier, purpose))
         yield from verification.require_means(request, offer, authorization, url)
     hold = conf.get().view_timeout
     ask_credit = sale.policy == Resource.Policy.BACKGROUND

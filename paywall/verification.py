@@ -107,14 +107,17 @@ def balance(offer: Offer, authorization: Authorization) -> Steps[Decimal | None]
     return found
 
 
+def is_stranger(payer: str) -> bool:
+    """Whether this process does not know yet that a payer has paid here before."""
+    return conf.get().balance_check and payer not in _paid_before
+
+
 def require_means(
     request: HttpRequest, offer: Offer, authorization: Authorization, url: str
 ) -> Steps[None]:
     """A payer who never paid here has the money, says the node or the facilitator: before a view
     runs for it that costs us something. Raises `Refused`, `Unavailable`."""
     payer = authorization.payer
-    if not conf.get().balance_check or payer in _paid_before:
-        return
     if (yield from query(_has_paid, payer)):
         if len(_paid_before) >= MOST_KNOWN:
             _paid_before.clear()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
@@ -130,16 +131,21 @@ SHIPPED = [
 OURS = "paywall.middleware.PaywallMiddleware"
 
 
-@pytest.fixture(params=["all of them", *SHIPPED])
+@pytest.fixture(
+    params=[("all of them", "before"), *product(SHIPPED, ("before", "after"))],
+    ids=lambda param: f"{param[0].rpartition('.')[2]} {param[1]}",
+)
 def surrounded(request, settings):
-    """Every shipped middleware around us, and each by itself beside those that the tests need."""
+    """Every shipped middleware around us; and each by itself, before us or (where a check minds or
+    nobody does) after us, beside those that the tests need."""
     needed = {name for name in SHIPPED if "auth" in name or "sessions" in name}
-    chosen = (
-        SHIPPED
-        if request.param == "all of them"
-        else [name for name in SHIPPED if name in needed | {request.param}]
-    )
-    settings.MIDDLEWARE = [*chosen, OURS]
+    which, place = request.param
+    if which == "all of them":
+        settings.MIDDLEWARE = [*SHIPPED, OURS]
+    else:
+        chosen = [n for n in SHIPPED if n in needed or (n == which and place == "before")]
+        after = [which] if place == "after" and which not in needed else []
+        settings.MIDDLEWARE = [*chosen, OURS, *after]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.CACHE_MIDDLEWARE_SECONDS = 60
     cache.clear()
