@@ -165,6 +165,16 @@ def check_installation(**_: Any) -> list[CheckMessage]:
                     id="paywall.W002",
                 )
             )
+    behind_proxy = django_settings.SECURE_PROXY_SSL_HEADER or django_settings.USE_X_FORWARDED_HOST
+    if behind_proxy and not _proxies():
+        found.append(
+            Warning(
+                "There is a proxy before the site, and PAYWALL['PROXIES'] does not count it: all "
+                "visitors seem to come from one address, and share free requests and limits.",
+                hint="Set PAYWALL['PROXIES'] to how many proxies of yours there are.",
+                id="paywall.W004",
+            )
+        )
     if not _is_scheduled():
         found.append(
             Warning(
@@ -254,6 +264,13 @@ def check_error_reports(**_: Any) -> list[CheckMessage]:
             id="paywall.W007",
         )
     ]
+
+
+def _proxies() -> int:
+    try:
+        return conf.get().proxies
+    except ImproperlyConfigured:
+        return 0
 
 
 MIDDLEWARE = "paywall.middleware.PaywallMiddleware"

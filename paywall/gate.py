@@ -164,7 +164,8 @@ def _take(
     purpose = ledger.Purpose(
         sale.resource_id, str(request.method), url, sale.policy, access.holder_of(request)
     )
-    if sale.policy == Resource.Policy.AFTER and verification.is_stranger(authorization.payer):
+    is_stranger = verification.is_stranger(authorization.payer)
+    if is_stranger and _is_served_in_line(sale):
         earlier = yield from query(ledger.find, [authorization.identity])
         if earlier is not None:
             return (yield from _take_up(request, earlier, purpose))
@@ -187,9 +188,33 @@ def _take(
         )
 
     payment, is_new = yield from query(claim)
-    if is_new:
-        return payment
-    return (yield from _take_up(request, payment, purpose))
+    if not is_new:
+        return (yield from _take_up(request, payment, purpose))
+    if is_stranger and ask_credit and not payment.on_credit:
+        # No room for it on credit: so its view would run first, as under `after`.
+        yield from _require_means(request, payment, offer, authorization)
+    return payment
+
+
+def _is_served_in_line(sale: ForSale) -> bool:
+    """Whether the view runs for a stranger before the money is there, and not on credit."""
+    if sale.policy == Resource.Policy.BACKGROUND:
+        return conf.get().credit_after > 0
+    return sale.policy == Resource.Policy.AFTER
+
+
+def _require_means(
+    request: HttpRequest, payment: Payment, offer: Offer, authorization: Authorization
+) -> Steps[None]:
+    """The same, for a payment that is claimed already."""
+    try:
+        yield from verification.require_means(request, offer, authorization, payment.url)
+    except Refused as refused:
+        yield from _fail(payment, refused.code, "nothing was sent")
+        raise
+    except Unavailable:
+        yield from query(ledger.let_go, payment)
+        raise
 
 
 def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:

@@ -47,7 +47,7 @@ class Limit:
 
 
 COUPON_GUESSES = Limit("coupon", 10, timedelta(minutes=10))
-POOR_PAYERS = Limit("poor payer", 60, timedelta(minutes=1))
+POOR_PAYERS = Limit("poor payer", 300, timedelta(minutes=1))
 
 
 def forget_old(most: int = 1_000) -> int:

@@ -140,6 +140,10 @@ PAYWALL = {
     "METRICS_TOKEN": env.str("PAYWALL_METRICS_TOKEN", default=""),
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
+    # The proxy that ends TLS, if there is one.
+    "PROXIES": env.int(
+        "PAYWALL_PROXIES", default=1 if env.bool("BEHIND_TLS", default=False) else 0
+    ),
     # Play money: credit at once, and wide enough for a load test of the ticker.
     "CREDIT_AFTER": 0,
     "EXPOSURE_PER_PAYER": "1000",

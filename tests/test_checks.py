@@ -205,6 +205,13 @@ def test_a_cache_after_us_would_answer_before_us(well_kept, settings):
     assert "paywall.E012" in ids()
 
 
+def test_a_proxy_that_is_not_counted_is_named(well_kept, settings, paywall_settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert "paywall.W004" in ids()
+    paywall_settings(PROXIES=1)
+    assert "paywall.W004" not in ids()
+
+
 def test_error_reports_are_filtered(well_kept, settings):
     settings.DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
     assert "paywall.W007" in ids()

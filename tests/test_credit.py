@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -393,6 +394,10 @@ class Chain:
         return self.units
         yield
 
+    def number_call(self, token: str, data: str) -> Any:
+        return self.units
+        yield
+
 
 @pytest.fixture
 def chain(monkeypatch, paywall_settings):
@@ -400,7 +405,7 @@ def chain(monkeypatch, paywall_settings):
     verification._balances.clear()
     verification._paid_before.clear()
     found = Chain(300_000)
-    monkeypatch.setattr(verification.nodes, "of", lambda network: found)
+    monkeypatch.setattr(verification, "nodes", SimpleNamespace(of=lambda network: found))
     yield found
     verification._balances.clear()
 

@@ -105,6 +105,21 @@ def test_a_network_of_strangers_without_money_is_not_looked_up_for_ever(
     assert buys(get, Buyer()).status_code == 200
 
 
+@pytest.mark.parametrize(("credit_after", "total"), [(1, "100"), (0, "0")])
+def test_where_there_is_no_credit_background_asks_too(
+    get, make_resource, facilitator, paywall_settings, credit_after, total
+):
+    """It falls back to serving first and settling then: not for who has nothing."""
+    paywall_settings(CREDIT_AFTER=credit_after, EXPOSURE_TOTAL=total)
+    make_resource(policy="background")
+    poor, rich = Buyer(), Buyer()
+    facilitator.balances[poor.account.address] = 0
+    assert code(buys(get, poor)) == "verification_failed"
+    assert not CALLS
+    assert not Payment.objects.exclude(state="failed").exists()
+    assert buys(get, rich).status_code == 200
+
+
 def test_before_needs_no_look_for_it_settles_first(get, make_resource, facilitator):
     make_resource(policy="before")
     poor = Buyer()
