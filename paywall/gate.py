@@ -8,16 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from django.utils import timezone
 
 from paywall import (
     access,
     audiences,
     caches,
+    claims,
     conf,
     database,
     ledger,
@@ -27,13 +25,12 @@ from paywall import (
     responses,
     settlement,
     verification,
-    wallets,
 )
 from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
 from paywall.models import Resource
 from paywall.models.payments import State
 from paywall.steps import Presence, call, query
-from paywall.vocabulary import Authorization, Outcome, Rejected, Settled, Unknown
+from paywall.vocabulary import Outcome, Rejected, Settled, Unknown
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -48,10 +45,6 @@ log = logging.getLogger(__name__)
 
 NEVER_CHARGED = frozenset({"HEAD", "OPTIONS", "TRACE"})
 """Methods that ask about a resource: they get the challenge, whatever they bring."""
-
-CREDENTIAL_IS_ENOUGH_FOR = timedelta(minutes=10)
-"""Since the claim. Later, a signature that everybody can read in the chain proves nobody's right to
-collect: the wallet signs in, or the browser or user that paid comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +96,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             return responses.challenge(request, sale)
         urls = request.build_absolute_uri(), audiences.url_to_keep(request)
         offer, authorization = yield from verification.check(sale, credential, urls)
-        payment = yield from _take(request, sale, credential, offer, authorization)
+        payment = yield from claims.take(request, sale, credential, offer, authorization)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
         return responses.refusal(request, sale, refused, _failure(offer, refused))
@@ -150,112 +143,6 @@ def _credential(request: HttpRequest) -> Credential | None:
     if request.method in NEVER_CHARGED:
         return None
     return protocols.read_credential(request.META, conf.get().max_credential_bytes)
-
-
-def _take(
-    request: HttpRequest,
-    sale: ForSale,
-    credential: Credential,
-    offer: Offer,
-    authorization: Authorization,
-) -> Steps[Payment]:
-    """Claim the authorization, or take up its payment where an earlier request left it."""
-    url = audiences.url_to_keep(request)
-    purpose = ledger.Purpose(
-        sale.resource_id, str(request.method), url, sale.policy, access.holder_of(request)
-    )
-    is_stranger = verification.is_stranger(authorization.payer)
-    if is_stranger and _is_served_in_line(sale):
-        earlier = yield from query(ledger.find, [authorization.identity])
-        if earlier is not None:
-            return (yield from _take_up(request, earlier, purpose))
-        yield from verification.require_means(request, offer, authorization, url)
-    hold = conf.get().view_timeout
-    ask_credit = sale.policy == Resource.Policy.BACKGROUND
-    ask_credit = ask_credit and verification.may_have_credit(authorization)
-    balance = (yield from verification.balance(offer, authorization)) if ask_credit else None
-
-    def claim() -> tuple[Payment, bool]:
-        return ledger.claim(
-            authorization,
-            offer,
-            purpose,
-            protocol=credential.protocol,
-            user_id=access.signed_in(request),
-            hold=hold,
-            ask_credit=ask_credit,
-            balance=balance,
-        )
-
-    payment, is_new = yield from query(claim)
-    if not is_new:
-        return (yield from _take_up(request, payment, purpose))
-    if is_stranger and ask_credit and not payment.on_credit:
-        # No room for it on credit: so its view would run first, as under `after`.
-        yield from _require_means(request, payment, offer, authorization)
-    return payment
-
-
-def _is_served_in_line(sale: ForSale) -> bool:
-    """Whether the view runs for a stranger before the money is there, and not on credit."""
-    if sale.policy == Resource.Policy.BACKGROUND:
-        return conf.get().credit_after > 0
-    return sale.policy == Resource.Policy.AFTER
-
-
-def _require_means(
-    request: HttpRequest, payment: Payment, offer: Offer, authorization: Authorization
-) -> Steps[None]:
-    """The same, for a payment that is claimed already."""
-    try:
-        yield from verification.require_means(request, offer, authorization, payment.url)
-    except Refused as refused:
-        yield from _fail(payment, refused.code, "nothing was sent")
-        raise
-    except Unavailable:
-        yield from query(ledger.let_go, payment)
-        raise
-
-
-def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:
-    """Go on with a payment that an earlier request claimed. Raises `Refused`, `Unavailable`."""
-    transaction = payment.tx_hash
-    if (payment.resource_id, payment.method, payment.url) != (
-        purpose.resource_id,
-        purpose.method,
-        purpose.url,
-    ):
-        raise Refused(Code.RESOURCE_MISMATCH)
-    if payment.state == State.LOST:
-        raise Refused(Code.PAYMENT_LOST, transaction=transaction)
-    if payment.state == State.FAILED:
-        raise Refused(Code.PAYMENT_FAILED)
-    may_collect = yield from query(_may_collect, request, payment)
-    if payment.delivered_at is not None:
-        # Without an offer: a buyer whose response was lost must not pay for it twice.
-        receipt = (yield from query(receipts.path, payment)) if may_collect else None
-        url = request.build_absolute_uri(receipt) if receipt else ""
-        raise Refused(Code.ALREADY_USED, status=409, transaction=transaction, receipt=url)
-    if not may_collect:
-        raise Refused(Code.PROOF_REQUIRED, status=403, transaction=transaction)
-    hold = max(conf.get().view_timeout, settlement.settle_hold())
-    taken = yield from query(ledger.take_up, payment, hold)
-    if taken is None and payment.state == State.SETTLING:
-        taken = yield from settlement.overtake(payment)
-    if taken is None:
-        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
-    return taken
-
-
-def _may_collect(request: HttpRequest, payment: Payment) -> bool:
-    """Whether what a payment bought may go to whoever sent this request. May query."""
-    if timezone.now() - payment.created_at <= CREDENTIAL_IS_ENOUGH_FOR:
-        return True
-    if payment.holder and payment.holder == access.holder_of(request):
-        return True
-    if payment.user_id is not None and payment.user_id == access.signed_in(request):
-        return True
-    return wallets.signed_in(request) == payment.payer
 
 
 def _sell(

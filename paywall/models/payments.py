@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall.vocabulary import Offer, money
 
 from .accounts import Account
+from .guarded import Guarded
 from .literals import one_of
 from .resources import Resource
 
@@ -39,25 +40,11 @@ PAID = (State.SETTLED, State.CONFIRMED)
 _LOST = models.Q(state=State.LOST)
 _UNPAID = models.Q(state=State.FAILED, delivered_at__isnull=False)
 
-_ONE_WRITER = "Only paywall.ledger moves a payment to another state."
 
+class PaymentQuerySet(Guarded["Payment"]):
+    """Payments by what has to be done about them."""
 
-class PaymentQuerySet(models.QuerySet["Payment"]):
-    """Payments by what has to be done about them. `state` is not for it to write."""
-
-    def update(self, **kwargs: Any) -> int:
-        if "state" in kwargs:
-            raise TypeError(_ONE_WRITER)
-        return super().update(**kwargs)
-
-    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
-        if "state" in fields:
-            raise TypeError(_ONE_WRITER)
-        return super().bulk_update(objs, fields, batch_size)
-
-    def move(self, state: State, **changes: Any) -> int:
-        """For the ledger alone."""
-        return super().update(state=state, **changes)
+    writer = "paywall.ledger"
 
     def due(self) -> PaymentQuerySet:
         """Those that the engine shall look at, and on which nobody works."""
@@ -275,7 +262,7 @@ class Payment(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         fields = kwargs.get("update_fields")
         if not self._state.adding and (fields is None or "state" in fields):
-            raise TypeError(_ONE_WRITER)
+            raise PaymentQuerySet._refusal()
         super().save(*args, **kwargs)
 
     @property

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .guarded import Guarded
 from .payments import Payment
 
 
-class RefundQuerySet(models.QuerySet["Refund"]):
-    """`state` is not for it to write."""
-
-    def update(self, **kwargs: Any) -> int:
-        if "state" in kwargs:
-            raise TypeError(_ONE_WRITER)
-        return super().update(**kwargs)
-
-    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
-        if "state" in fields:
-            raise TypeError(_ONE_WRITER)
-        return super().bulk_update(objs, fields, batch_size)
-
-    def move(self, state: str, **changes: Any) -> int:
-        """For `paywall.refunds` alone."""
-        return super().update(state=state, **changes)
-
-
-_ONE_WRITER = "Only paywall.refunds moves a refund to another state."
+class RefundQuerySet(Guarded["Refund"]):
+    writer = "paywall.refunds"
 
 
 class Refund(models.Model):

@@ -1,0 +1,34 @@
+"""Rows whose state one module alone moves. Not by promise: the queryset refuses everybody else."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.db import models
+
+M = TypeVar("M", bound=models.Model)
+
+
+class Guarded(models.QuerySet[M]):
+    """`state` is not for `update` to write."""
+
+    writer = ""
+    """The module that may."""
+
+    def update(self, **kwargs: Any) -> int:
+        if "state" in kwargs:
+            raise self._refusal()
+        return super().update(**kwargs)
+
+    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
+        if "state" in fields:
+            raise self._refusal()
+        return super().bulk_update(objs, fields, batch_size)
+
+    def move(self, state: str, **changes: Any) -> int:
+        """For the writer: to that state, with these changes. Returns how many rows moved."""
+        return super().update(state=state, **changes)
+
+    @classmethod
+    def _refusal(cls) -> TypeError:
+        return TypeError(f"Only {cls.writer} moves a row to another state.")
