@@ -127,7 +127,7 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
             "title": gettext("Close refunds that are unclear"),
             "opts": Refund._meta,
             "form": form,
-            "refunds": [(refund, _amount(refund)) for refund in chosen],
+            "refunds": [(r, _amount(r), self.transaction(r)) for r in chosen],
             "action": "close",
             "checkbox": ACTION_CHECKBOX_NAME,
             "keys": keys_to_keep(request),
