@@ -228,3 +228,25 @@ def test_what_an_owner_says_is_no_refund_in_the_books(paid, says):
     assert SalesDay.objects.get().refunded_units == 1_000_000
     (row,) = exports._receipt_rows("")
     assert str(row[10]) == "0.01"
+
+
+def test_staff_close_one_in_the_admin(paid, says):
+    from django.contrib.admin.models import LogEntry
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    refund = recorded(paid)
+    Refund.objects.all().move("unclear", error_detail="no node has its transaction")
+    client = Client()
+    client.force_login(User.objects.create_superuser("owner"))
+    chosen = {"action": "close", "_selected_action": [refund.pk]}
+    page = client.post("/admin/paywall/refund/", chosen)
+    assert "no node has its transaction" in page.content.decode()
+    refund.refresh_from_db()
+    assert refund.state == "unclear"
+    client.post("/admin/paywall/refund/", {**chosen, "reason": "I had mistyped it"})
+    refund.refresh_from_db()
+    assert (refund.state, refund.error_detail) == ("failed", "I had mistyped it")
+    assert LogEntry.objects.filter(change_message="Closed: I had mistyped it").exists()
+    again = client.post("/admin/paywall/refund/", {**chosen, "reason": "again"}, follow=True)
+    assert "Only a refund that is unclear is closed by hand" in again.content.decode()
