@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -165,6 +166,15 @@ def check_installation(**_: Any) -> list[CheckMessage]:
                     id="paywall.W002",
                 )
             )
+    if not all(find_spec(name) for name in ("siwe", "x402.extensions")):
+        found.append(
+            Warning(
+                "Wallets cannot sign in: a program that comes back for what it paid for more than "
+                "ten minutes ago cannot show that it is itself.",
+                hint="pip install 'django-paywall[wallets]'",
+                id="paywall.W008",
+            )
+        )
     behind_proxy = django_settings.SECURE_PROXY_SSL_HEADER or django_settings.USE_X_FORWARDED_HOST
     if behind_proxy and not _proxies():
         found.append(

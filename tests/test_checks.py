@@ -205,6 +205,13 @@ def test_a_cache_after_us_would_answer_before_us(well_kept, settings):
     assert "paywall.E012" in ids()
 
 
+def test_wallets_that_cannot_sign_in_are_mentioned(well_kept, monkeypatch):
+    from paywall import checks
+
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert ids() == {"paywall.W008"}
+
+
 def test_a_proxy_that_is_not_counted_is_named(well_kept, settings, paywall_settings):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert "paywall.W004" in ids()
