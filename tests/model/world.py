@@ -308,6 +308,9 @@ class World:
     def _eth_maxPriorityFeePerGas(self) -> str:
         return hex(10**9)
 
+    def _eth_getCode(self, *_: Any) -> str:
+        return "0x"
+
     def _eth_getBalance(self, *_: Any) -> str:
         return hex(10**20)
 
