@@ -110,7 +110,7 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
-    for duty in (_watch_gas, credit.forgive, throttle.forget_old, prune):
+    for duty in (_watch_gas, credit.forgive, throttle.forget_old):
         try:
             duty()
         except (NodeError, LedgerUnavailable) as error:
@@ -129,7 +129,7 @@ PRUNED_AFTER = timedelta(days=30)
 
 def prune(most: int = 200) -> int:
     """Delete payments that came to nothing long ago: never settled, never delivered, expired, and
-    without a transaction. Strangers make them for nothing. Returns how many."""
+    without a transaction. Strangers make them for nothing. Once a day. Returns how many."""
     before = timezone.now() - PRUNED_AFTER
     rows = Payment.objects.using(database.alias()).filter(
         closed_at__lt=before,

@@ -38,7 +38,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, TruncDate
 from django.utils import timezone
 
-from paywall import audiences, conf, database, owner_time
+from paywall import audiences, conf, database, engine, owner_time
 from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import (
     BuyerDay,
@@ -81,7 +81,8 @@ def in_units(field: str) -> Any:
 def roll_up() -> int:
     """Add up the days whose payments moved since the last time, and some that were never added
     up. Returns how many days; nothing where another worker is at it. The first round of a day
-    also forgets how many free requests were had on others."""
+    also forgets how many free requests were had on others, and prunes payments that came to
+    nothing (which a later rebuild does not count any more)."""
     deadline, began = time.monotonic() + ROUND_SECONDS, timezone.now()
     state = _take()
     if state is None:
@@ -89,6 +90,8 @@ def roll_up() -> int:
     try:
         if owner_time.day_of(state.rolled_up_at) < owner_time.today():
             audiences.forget_old()
+            while time.monotonic() < deadline and engine.prune():
+                _hold(state)
         newest = _newest_event()
         days = sorted(_stale_days(state), reverse=True)
         failed = [day for day in days if not _tried(day, state)]

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from paywall import engine, ledger, throttle, verification
+from paywall import engine, ledger, rollups, throttle, verification
 from paywall.evm.rpc import NodeError
 from paywall.models import Payment, PaymentEvent, Tally
 from paywall.testing import Buyer
@@ -160,7 +160,7 @@ def test_what_came_to_nothing_goes_after_a_month(item):
         old("settled once", item, settled_at=now, tx_hash="0x1"),
     ]
     claimed, _ = claim(item, "claimed")
-    engine.sweep()
+    rollups.roll_up()  # the first round of a day
     assert set(Payment.objects.values_list("pk", flat=True)) == {
         *(payment.pk for payment in kept),
         claimed.pk,
@@ -177,5 +177,5 @@ def test_what_is_pruned_cannot_be_presented_again(item, buyer, facilitator):
         closed_at=timezone.now() - timedelta(days=31),
         expires_at=timezone.now() - timedelta(days=31),
     )
-    engine.sweep()
+    assert engine.prune() == 1
     assert not Payment.objects.exists()
