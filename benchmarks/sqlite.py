@@ -24,12 +24,14 @@ ROUNDS = 7
 MEASURE = f"""
 import json, statistics, time
 from datetime import timedelta
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from paywall import alerts, confirmation, engine, rollups, status
 from paywall.models import Payment
 
+settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 now = timezone.now()
 # The same work for the engine, whatever the size: twenty that are due.
 Payment.objects.waiting().update(due_at=now + timedelta(days=1))
@@ -75,6 +77,7 @@ def measure(payments: int) -> dict[str, float]:
             "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
             "PAYWALL_PAY_TO": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
             "PAYWALL_RPC_URL": "http://127.0.0.1:9",
+            "PAYWALL_ALERT_EMAILS": "owner@example.org",
             "PAYWALL_LOG_LEVEL": "CRITICAL",
         }
 
