@@ -388,5 +388,13 @@ def signature(id_: str, moment: str, body: str) -> str:
 
 _SENDERS = {"email": _send_mail, "webhook": _send_webhook}
 _SOURCES = (
-    *(_losses, _credit, _facilitators, _gas, _burnt, _refunds, _guesses, _behind, _summary),
+    _losses,
+    _credit,
+    _facilitators,
+    _gas,
+    _burnt,
+    _refunds,
+    _guesses,
+    _behind,
+    _summary,
 )

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from paywall import conf, database
 from paywall.exceptions import Code
+from paywall.memory import Bounded
 from paywall.models import CreditLoss, Exposure, Payment
 from paywall.models.exposure import UNITS
 from paywall.models.literals import one_of
@@ -70,8 +71,7 @@ def give(payment: Payment, balance: Decimal | None = None) -> bool:
     return given
 
 
-MOST_TRUSTED = 10_000
-_trusted: dict[tuple[str, int], None] = {}
+_trusted: Bounded[tuple[str, int], None] = Bounded()
 """Payers of whom this process knows that they have paid often enough."""
 
 
@@ -84,8 +84,6 @@ def has_credit(payer: str) -> bool:
     confirmed = paid.filter(state=State.CONFIRMED).order_by()
     if len(confirmed.values_list("pk")[:needed]) < needed:
         return False
-    if len(_trusted) >= MOST_TRUSTED:
-        _trusted.clear()
     _trusted[payer, needed] = None
     return True
 

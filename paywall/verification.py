@@ -12,6 +12,7 @@ from django.utils import timezone
 from paywall import conf, database, facilitators, ledger, nodes, offers, schemes, throttle
 from paywall.evm.rpc import NodeError
 from paywall.exceptions import Code, Refused, Unavailable
+from paywall.memory import Bounded
 from paywall.models import Payment
 from paywall.models.literals import one_of
 from paywall.models.payments import PAID
@@ -29,9 +30,8 @@ log = logging.getLogger(__name__)
 BELIEVED_FOR = 5
 """Seconds for which a payer who had the money is taken to have it still."""
 
-MOST_KNOWN = 10_000
-_balances: dict[tuple[str, str, str], tuple[float, Decimal]] = {}
-_paid_before: dict[str, None] = {}
+_balances: Bounded[tuple[str, str, str], tuple[float, Decimal]] = Bounded()
+_paid_before: Bounded[str, None] = Bounded()
 
 TO_SETTLE_ON_CREDIT = 30
 """Seconds beyond a settle call for which an authorization must be valid to be had on credit."""
@@ -101,8 +101,6 @@ def balance(offer: Offer, authorization: Authorization) -> Steps[Decimal | None]
     except NodeError as error:
         log.warning("Cannot look up a payer's balance: %s", error)
         return Decimal(0)
-    if len(_balances) >= MOST_KNOWN:
-        _balances.clear()
     _balances[key] = time.monotonic() + BELIEVED_FOR, found
     return found
 
@@ -119,8 +117,6 @@ def require_means(
     runs for it that costs us something. Raises `Refused`, `Unavailable`."""
     payer = authorization.payer
     if (yield from query(_has_paid, payer)):
-        if len(_paid_before) >= MOST_KNOWN:
-            _paid_before.clear()
         _paid_before[payer] = None
         return
     if (yield from query(throttle.POOR_PAYERS.is_reached, request)):

@@ -17,6 +17,7 @@ from paywall import database, faults, nodes, outbox, schemes
 from paywall.evm import transactions
 from paywall.evm.rpc import NodeError, Reverted
 from paywall.exceptions import Code
+from paywall.memory import Bounded
 from paywall.models import Payment, Transaction
 from paywall.models.literals import one_of
 from paywall.models.payments import PAID
@@ -138,8 +139,6 @@ class OnchainFacilitator:
             return False
         if (yield from query(outbox.is_burning, order.payer)):
             return False
-        if len(_plain) >= MOST_PLAIN:
-            _plain.clear()
         _plain[key] = now + PLAIN_FOR
         return True
 
@@ -237,8 +236,7 @@ class OnchainFacilitator:
 
 PLAIN_FOR = 60.0
 """Seconds for which an address without code is taken to have none still."""
-MOST_PLAIN = 10_000
-_plain: dict[tuple[str, str], float] = {}
+_plain: Bounded[tuple[str, str], float] = Bounded()
 
 
 def _has_paid(payer: str) -> bool:
