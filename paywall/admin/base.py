@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.paginator import Paginator
 from django.utils.html import format_html
 
@@ -14,7 +15,9 @@ from paywall.evm import networks
 from paywall.models import ResourceDay
 
 if TYPE_CHECKING:
+    from django.contrib import admin
     from django.db.models import QuerySet
+    from django.forms import BaseForm
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
@@ -34,6 +37,26 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def action_page(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, form: BaseForm
+) -> dict[str, Any]:
+    """The context of an admin action's page that asks once more: it sends again what was chosen.
+    Of rows chosen one by one every key; of a whole list, which its filters say again, one is
+    enough."""
+    keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    across = request.POST.get("select_across", "0")
+    return {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "form": form,
+        "action": request.POST.get("action", ""),
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "keys": keys[:1] if across == "1" else keys,
+        "across": across,
+        "media": model_admin.media + form.media,
+    }
 
 
 class FirstPages(PaginatorBase):

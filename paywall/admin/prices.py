@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpResponseRedirect
@@ -22,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall import conf, pricing
 from paywall.models import Price, Resource
 
+from .base import action_page
 from .forms import PriceForm, RaiseForm
 
 if TYPE_CHECKING:
@@ -185,26 +185,12 @@ class PriceChanges(MixinBase):
                     messages.success(request, text % number)
                     return HttpResponseRedirect(request.get_full_path())
         context = {
-            **self.admin_site.each_context(request),
+            **action_page(self, request, form),
             "title": _("Prices"),
-            "opts": self.opts,
-            "form": form,
             "chosen": chosen,
             "changes": changes,
-            "action": request.POST.get("action", ""),
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "keys": keys_to_keep(request),
-            "across": request.POST.get("select_across", "0"),
-            "media": self.media + form.media,
         }
         return TemplateResponse(request, "paywall/admin/prices.html", context)
-
-
-def keys_to_keep(request: HttpRequest) -> list[str]:
-    """What a page that asks once more has to send again: the rows that were chosen one by one; of a
-    whole list, which its filters say again, one is enough."""
-    keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
-    return keys[:1] if request.POST.get("select_across") == "1" else keys
 
 
 def _back(request: HttpRequest) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
@@ -15,8 +14,7 @@ from paywall import journal, refunds
 from paywall.dashboard.forms import CloseForm, RefundForm, in_token, tell
 from paywall.models import Payment, Refund
 
-from .base import ReadOnly, transaction_link
-from .prices import keys_to_keep
+from .base import ReadOnly, action_page, transaction_link
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -45,16 +43,9 @@ def ask_for_refunds(
     else:
         form = RefundForm(payments=payments)
     context = {
-        **model_admin.admin_site.each_context(request),
+        **action_page(model_admin, request, form),
         "title": gettext("Refund"),
-        "opts": Payment._meta,
-        "form": form,
         "payments": [(payment, _left(payment)) for payment in payments],
-        "action": request.POST.get("action", "refund"),
-        "checkbox": ACTION_CHECKBOX_NAME,
-        "keys": keys_to_keep(request),
-        "across": request.POST.get("select_across", "0"),
-        "media": model_admin.media,
     }
     return TemplateResponse(request, "paywall/admin/refund.html", context)
 
@@ -123,16 +114,9 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
                     messages.success(request, gettext("Refund #%d is closed.") % refund.pk)
             return HttpResponseRedirect(request.get_full_path())
         context = {
-            **self.admin_site.each_context(request),
+            **action_page(self, request, form),
             "title": gettext("Close refunds that are unclear"),
-            "opts": Refund._meta,
-            "form": form,
             "refunds": [(r, _amount(r), self.transaction(r)) for r in chosen],
-            "action": "close",
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "keys": keys_to_keep(request),
-            "across": request.POST.get("select_across", "0"),
-            "media": self.media,
         }
         return TemplateResponse(request, "paywall/admin/refund_close.html", context)
 
