@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,3 +84,12 @@ def proof(wallet: Any, uri: str = "http://testserver/item/", **changes: str) -> 
     message = siwx.create_siwx_message(unsigned, wallet.address)
     signature = wallet.sign_message(encode_defunct(text=message)).signature.hex()
     return siwx.encode_siwx_header(siwx.SIWxPayload(**info, signature=f"0x{signature}"))
+
+
+def at_once(works: Iterable[Callable[[], Any]]) -> None:
+    """Run them all, each in a thread of its own, and wait for them all."""
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

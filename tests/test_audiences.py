@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +20,7 @@ from paywall import addresses, alerts, audiences
 from paywall.models import Account, Alert, Audience, FreeUse, Payment, Price, Tally
 from paywall.offers import Free
 from paywall.testing import Buyer, challenge_of
-from tests.helpers import code, proof
+from tests.helpers import at_once, code, proof
 from tests.shop.views import CALLS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -228,11 +227,7 @@ def test_who_pays_does_not_use_up_what_is_free(audience, free, buyer, facilitato
 def test_of_many_at_once_none_goes_past_the_limit(audience, free):
     free(audience("everyone"), uses=5, per="all", every="ever")
     codes: list[Any] = []
-    threads = [threading.Thread(target=lambda: codes.append(asked(Client()))) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([lambda: codes.append(asked(Client()))] * 16)
     assert codes.count(200) == 5
     assert FreeUse.objects.get().used == 5
     assert CALLS["item"] == 5
@@ -437,11 +432,7 @@ def test_of_many_at_once_a_coupon_is_used_no_more_often_than_it_may(
         statuses.append(Client().get("/item/", headers=headers).status_code)
         connection.close()
 
-    threads = [threading.Thread(target=buys) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([buys] * 8)
     assert sorted(statuses) == [200] * 3 + [402] * 5
 
 

@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import sqlite3
-import threading
 import time
 from collections import Counter
 from typing import Any
@@ -29,7 +28,7 @@ from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.testing import Buyer, encode
 from tests.doubles import TX, Answer, failure, success
-from tests.helpers import BLOCK, claim
+from tests.helpers import BLOCK, at_once, claim
 from tests.shop import views
 from tests.shop.views import CALLS
 
@@ -580,12 +579,8 @@ def test_postgresql_serializable_is_tried_again(item, facilitator):
         finally:
             connections["default"].close()
 
-    threads = [threading.Thread(target=buys) for _ in range(12)]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once([buys] * 12)
     finally:
         settings_dict["OPTIONS"] = options
     assert statuses == [200] * 12

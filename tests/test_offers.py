@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ from paywall.exceptions import NotForSale, Refused
 from paywall.models import Account, Price
 from paywall.vocabulary import Credential
 from tests.conftest import PAY_TO
+from tests.helpers import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -230,11 +230,7 @@ def test_threads_may_load_at_once(item, paywall_settings):
         connection.close()
 
     found: list[str] = []
-    threads = [threading.Thread(target=load) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([load] * 8)
     assert found == ["item"] * 8
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -28,7 +29,7 @@ from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, USDC_UNIT, account
 from tests import doubles
 from tests.doubles import TX, Answer, failure
-from tests.helpers import let_lapse
+from tests.helpers import at_once, let_lapse
 
 from .conftest import SELLER
 from .helpers import cancel, pay
@@ -319,11 +320,7 @@ def test_a_facilitator_of_every_kind_of_fault_while_sixteen_buy(
             outcomes[wallet.address] = codes
             connections.close_all()
 
-        threads = [threading.Thread(target=buyer_of, args=[wallet]) for wallet in wallets]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once([partial(buyer_of, wallet) for wallet in wallets])
 
         double.answer = lambda path, request: Answer(body=settle)  # type: ignore[method-assign]
         for _ in range(6):

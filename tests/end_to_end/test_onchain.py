@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -20,7 +21,7 @@ from paywall.models.payments import State
 from paywall.testing import Buyer, encode, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain, account
-from tests.helpers import code, let_lapse
+from tests.helpers import at_once, code, let_lapse
 
 from .conftest import ROOT, SELLER
 from .helpers import cancel, pay, spoiled, submit
@@ -150,11 +151,7 @@ def test_workers_share_a_wallet(own_shop, on_credit, chain, rich_buyer):
         engine.settle()
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([work] * 3)
     engine.land()
     assert states() == ["settled"] * 24
     assert chain.balance(SELLER) - before == 240_000
@@ -172,11 +169,7 @@ def test_sixteen_buyers_at_once_in_line(own_shop, item, chain, rich_buyer):
         answers.append(pay(Client(), payload).status_code)
         connection.close()
 
-    threads = [threading.Thread(target=one, args=[payload]) for payload in payloads]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([partial(one, payload) for payload in payloads])
     assert answers == [200] * 16
     assert Wallet.objects.count() == 1
 
@@ -341,11 +334,7 @@ def test_two_who_ask_at_once_get_one_transaction(own_shop, chain, rich_buyer):
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([ask] * 6)
     assert Transaction.objects.count() == 1
     assert len({str(answer) for answer in answers if type(answer).__name__ == "Settled"}) == 1
 

@@ -14,7 +14,7 @@ from paywall import engine, refunds, signals
 from paywall.models import Payment, Refund, Transaction
 from paywall.refunds import RefundRefused
 from site_demo.chain.local import account
-from tests.helpers import Died, dies
+from tests.helpers import Died, at_once, dies
 
 from .conftest import SELLER
 from .helpers import pay
@@ -82,11 +82,7 @@ def test_two_at_once_make_one_refund(bought, chain, rich):
             refused.append(str(error))
         connection.close()
 
-    threads = [threading.Thread(target=click) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([click] * 2)
     assert len(refused) == 1
     settle_refunds()
     assert Refund.objects.count() == 1
@@ -101,11 +97,7 @@ def test_two_workers_send_it_once(bought, chain, rich):
         engine.see_to_refunds()
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([work] * 2)
     settle_refunds()
     assert chain.balance(rich.address) - before == 10_000
     assert Refund.objects.get().state == "confirmed"
