@@ -44,14 +44,14 @@ def _settle(number: int, each: int) -> None:
     from django.conf import settings
     from django.test.utils import override_settings
 
-    from paywall import engine
     from paywall.models import Payment
+    from paywall.settlement import worker
 
     wide = {"BATCH_SIZE": each, "EXPOSURE_TOTAL": "1000000", "EXPOSURE_PER_PAYER": "1000000"}
     with override_settings(PAYWALL={**settings.PAYWALL, **wide}):
         ours.on_credit(number)
         while Payment.objects.exclude(state="settled").exists():
-            engine.settle()
+            worker.settle()
 
 
 def _blocks() -> tuple[int, int]:
@@ -65,21 +65,22 @@ def _blocks() -> tuple[int, int]:
 
 def _confirm() -> tuple[int, float]:
     """Calls of the node and seconds, until all are confirmed."""
-    from paywall import engine, steps
+    from paywall import effects
     from paywall.models import Payment
+    from paywall.settlement import worker
 
-    calls, real = 0, steps._send
+    calls, real = 0, effects._send
 
     def counting(step: Any) -> Any:
         nonlocal calls
         calls += 1
         return real(step)
 
-    steps._send = counting
+    effects._send = counting
     started = time.perf_counter()
-    counts = engine.confirm_payments()
+    counts = worker.confirm_payments()
     took = time.perf_counter() - started
-    steps._send = real
+    effects._send = real
     assert not Payment.objects.exclude(state="confirmed").exists(), counts
     return calls, took
 

@@ -67,7 +67,7 @@ def measure() -> None:
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
-    from paywall import owner_time
+    from paywall import business_days
     from paywall.models import Payment, Receipt
 
     owner, _ = get_user_model().objects.get_or_create(
@@ -76,7 +76,7 @@ def measure() -> None:
     client = Client(HTTP_HOST="localhost")
     client.force_login(owner)
     newest = Receipt.objects.select_related("payment").latest("issued_at", "pk")
-    long_ago = owner_time.today().replace(day=1)
+    long_ago = business_days.today().replace(day=1)
     names = {
         "long_ago": f"{long_ago.replace(month=(long_ago.month + 5) % 12 + 1)}",
         "week_later": f"{long_ago.replace(month=(long_ago.month + 5) % 12 + 1, day=7)}",

@@ -20,7 +20,7 @@ RULES = 1_000
 
 
 def lookups() -> None:
-    from paywall.path_rules import Rules, read
+    from paywall.catalog.path_rules import Rules, read
 
     rows = []
     for number in (10, 100, RULES):

@@ -103,17 +103,17 @@ def _ours(size: int, number: int) -> tuple[float, float]:
     from django.conf import settings
     from django.test.utils import override_settings
 
-    from paywall import engine
     from paywall.models import Payment, Transaction
+    from paywall.settlement import worker
 
     with override_settings(PAYWALL={**settings.PAYWALL, "BATCH_SIZE": size}):
         ours.on_credit(min(size, 20))
-        engine.settle()  # warm
+        worker.settle()  # warm
         Transaction.objects.all().delete()
         ours.on_credit(number)
         started = time.perf_counter()
         while Payment.objects.exclude(state="settled").exists():
-            engine.settle()
+            worker.settle()
         took = time.perf_counter() - started
     gas = sum(Transaction.objects.values_list("gas_used", flat=True))
     return number / took, gas / number

@@ -13,12 +13,13 @@ class PaywallConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from . import checks, conf, declarations, logs, roles
+        from . import checks, conf, logs, roles
+        from .catalog import declarations
 
         logs.install()
         checks.register_all()
         if conf.wants_metrics():
-            from . import metrics
+            from .reports import metrics
 
             metrics.install()
         post_migrate.connect(declarations.after_migrate, sender=self)

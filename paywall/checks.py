@@ -13,9 +13,10 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
-from paywall import conf, declarations
-from paywall.evm import networks
-from paywall.evm.addresses import ZERO_ADDRESS
+from paywall import conf
+from paywall.catalog import declarations
+from paywall.rails.evm import networks
+from paywall.rails.evm.addresses import ZERO_ADDRESS
 from paywall.schedule import BEAT_SCHEDULE
 
 if TYPE_CHECKING:
@@ -359,7 +360,7 @@ def _check_rules() -> Iterator[CheckMessage]:
 def _check_routes() -> Iterator[CheckMessage]:
     """Views that a path rule may not be able to name: their URLs have many spellings, and Django
     cannot say which is the usual one."""
-    from paywall.path_rules import EXEMPT_APPS
+    from paywall.catalog.path_rules import EXEMPT_APPS
 
     resolver = get_resolver()
     for where, pattern, mounted, named in _routes(resolver, (), True):
@@ -390,7 +391,7 @@ def _routes(
 
 
 def _check_declared() -> Iterator[CheckMessage]:
-    from paywall import offers
+    from paywall.catalog import offers
     from paywall.exceptions import NotForSale
 
     for declaration in declarations.declared():
@@ -407,9 +408,9 @@ def _check_declared() -> Iterator[CheckMessage]:
 
 
 def _database() -> str:
-    from paywall import database
+    from paywall import durable
 
-    return database.alias()
+    return durable.alias()
 
 
 def _is_scheduled() -> bool:

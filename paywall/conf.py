@@ -26,7 +26,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from paywall.vocabulary import Secret
+from paywall.secret import Secret
 
 HeadersHook = Callable[[str], Mapping[str, str]]
 

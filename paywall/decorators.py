@@ -16,17 +16,17 @@ from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
-from paywall import declarations
+from paywall.catalog import declarations
+from paywall.effects import Presence, arun, call, query, run
+from paywall.entry.gate import Door, through
 from paywall.exceptions import NotForSale
-from paywall.gate import Door, through
 from paywall.models import PricedMixin, Resource
-from paywall.steps import Presence, arun, call, query, run
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-    from paywall.offers import Reference
-    from paywall.steps import Steps
+    from paywall.catalog.offers import Reference
+    from paywall.effects import Steps
 
 View = TypeVar("View", bound=Callable[..., Any])
 Sold = Resource | PricedMixin

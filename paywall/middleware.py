@@ -25,18 +25,19 @@ from django.http import Http404
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import get_language_from_path
 
-from paywall import path_rules, responses
+from paywall.catalog import path_rules
 from paywall.decorators import async_door, csrf_check_of, is_async_view, is_door, sync_door
-from paywall.steps import arun, query, run
+from paywall.effects import arun, query, run
+from paywall.entry import responses
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from django.urls import ResolverMatch
 
-    from paywall.offers import Reference
-    from paywall.path_rules import Rule, Rules
-    from paywall.steps import Steps
+    from paywall.catalog.offers import Reference
+    from paywall.catalog.path_rules import Rule, Rules
+    from paywall.effects import Steps
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from typing import Any
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from paywall import alerts, engine, refunds, rollups
 from paywall.exceptions import LedgerUnavailable
+from paywall.reports import alerts, rollups
 from paywall.schedule import TIME_LIMIT
+from paywall.settlement import refunds, worker
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +37,25 @@ ROUND: dict[str, Any] = {
 @shared_task(name="paywall.confirm_payments", **ROUND)
 def confirm_payments() -> dict[str, int]:
     """Move settled payments to `confirmed` or `lost` by what the chain shows."""
-    return dict(engine.confirm_payments())
+    return dict(worker.confirm_payments())
 
 
 @shared_task(name="paywall.settle", **ROUND)
 def settle() -> dict[str, int]:
     """Settle what was delivered on credit (policy `background`)."""
-    return dict(engine.settle())
+    return dict(worker.settle())
 
 
 @shared_task(name="paywall.sweep", **ROUND)
 def sweep() -> dict[str, int]:
     """Resolve payments that a crash or an unknown outcome left behind."""
-    return dict(engine.sweep())
+    return dict(worker.sweep())
 
 
 @shared_task(name="paywall.refund", **ROUND)
 def refund() -> dict[str, int]:
     """Send the refunds that were asked for, and look for those that were sent."""
-    return dict(engine.see_to_refunds())
+    return dict(worker.see_to_refunds())
 
 
 @shared_task(name="paywall.roll_up", **ROUND)

@@ -13,9 +13,12 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from paywall import conf, database, metrics, receipts, responses, signing, status
-from paywall.evm import networks
+from paywall import conf, durable
+from paywall.entry import responses
+from paywall.ledger import receipt_signature, receipts
 from paywall.models import Receipt
+from paywall.rails.evm import networks
+from paywall.reports import metrics, status
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -57,7 +60,7 @@ def _page(found: Receipt, document: dict[str, Any]) -> dict[str, Any]:
         "symbol": offer.symbol,
         "network": networks.title(payment.network),
         "testnet": networks.is_testnet(payment.network),
-        "signer": signing.signer_address(),
+        "signer": receipt_signature.signer_address(),
         "refunds": [
             (Decimal(refund["amount"]).scaleb(scale).normalize(), refund["state"])
             for refund in document["refunds"]
@@ -71,7 +74,7 @@ def _page(found: Receipt, document: dict[str, Any]) -> dict[str, Any]:
 @login_required
 def purchases(request: HttpRequest) -> HttpResponse:
     """What a signed-in user bought, the newest first."""
-    mine = Receipt.objects.using(database.alias()).filter(payment__user=request.user.pk)
+    mine = Receipt.objects.using(durable.alias()).filter(payment__user=request.user.pk)
     before = request.GET.get("before", "")
     if before.isdecimal() and len(before) < 18:
         mine = mine.filter(pk__lt=int(before))

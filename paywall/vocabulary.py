@@ -15,48 +15,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 
-MOST = 100_000_000
-"""A price's highest amount: what sums by day can hold some hundred times."""
-
-
-class Secret:
-    """A private key or the like. Nothing that prints or records objects learns it: not a log, not
-    an error page, not a crash reporter that keeps local variables."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str = "") -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """For the function that signs."""
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __repr__(self) -> str:
-        return "Secret(...)" if self._value else "Secret()"
-
-
-def plain(text: object, most: int = 300) -> str:
-    """What a stranger wrote, fit for one line of a log: no character of it begins another."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)[:most])
-
-
-def money(amount: Decimal) -> str:
-    """An amount of a currency for people: two decimals at least, more where it has them."""
-    plain = f"{amount.normalize():f}"
-    whole, _, fraction = plain.partition(".")
-    return f"{whole}.{fraction:0<2}"
-
-
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One way to pay one resource now: price x account, as x402 `PaymentRequirements`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import environ
 
-from paywall.evm.tokens import TOKENS
+from paywall.rails.evm.tokens import TOKENS
 from paywall.schedule import BEAT_SCHEDULE, TASK_ROUTES, TRANSPORT_OPTIONS
 
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
-from paywall import offers
-from paywall.evm.tokens import TOKENS
+from paywall.catalog import offers
 from paywall.models import Account, Price, Resource
+from paywall.rails.evm.tokens import TOKENS
 from paywall.testing import Buyer
 from tests import doubles
 from tests.shop.views import CALLS, Watched

@@ -14,7 +14,8 @@ from django.utils import timezone
 from eth_account.messages import encode_defunct
 from x402.extensions import sign_in_with_x as siwx
 
-from paywall import ledger, offers
+from paywall import ledger
+from paywall.catalog import offers
 from paywall.models import Payment
 from paywall.vocabulary import Authorization, Paid
 from tests.doubles import TX

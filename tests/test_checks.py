@@ -10,8 +10,8 @@ from django.core.checks import run_checks
 from django.db import connections
 from django.test import override_settings
 
-from paywall.evm.tokens import TOKENS
 from paywall.models import Account, Resource
+from paywall.rails.evm.tokens import TOKENS
 from paywall.schedule import BEAT_SCHEDULE
 from tests.conftest import PAY_TO
 

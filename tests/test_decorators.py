@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.http import require_POST
 
-from paywall import declarations, offers
+from paywall.catalog import declarations, offers
 from paywall.decorators import payment_required
 from paywall.models import Payment, Price, Resource
 

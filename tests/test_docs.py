@@ -10,7 +10,7 @@ import pytest
 
 from paywall import conf
 from paywall.exceptions import SENTENCES, Code
-from paywall.vocabulary import Secret
+from paywall.secret import Secret
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPERS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

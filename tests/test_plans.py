@@ -14,8 +14,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 
-from paywall import alerts, engine, ledger, path_rules, rollups, status
+from paywall import ledger
+from paywall.catalog import path_rules
 from paywall.models import AlertMessage, Receipt
+from paywall.reports import alerts, rollups, status
+from paywall.settlement import worker
 from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
@@ -60,11 +63,11 @@ def desk(path: str) -> Any:
 
 
 ASKS = {
-    "settle": engine.settle,
-    "sweep": engine.sweep,
-    "confirm": engine.confirm_payments,
-    "refunds": engine.see_to_refunds,
-    "undone": lambda: engine.undone().count(),
+    "settle": worker.settle,
+    "sweep": worker.sweep,
+    "confirm": worker.confirm_payments,
+    "refunds": worker.see_to_refunds,
+    "undone": lambda: worker.undone().count(),
     "status": status.take,
     "metrics": lambda: status.take(count_all=False),
     "health": status.is_keeping_up,

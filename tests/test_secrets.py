@@ -13,11 +13,11 @@ import pytest
 from django.test import RequestFactory
 from django.views.debug import ExceptionReporter
 
-from paywall import conf, outbox
-from paywall.evm import transactions
-from paywall.evm.rpc import Node, NodeError
-from paywall.steps import run
-from paywall.vocabulary import Secret
+from paywall import conf
+from paywall.effects import run
+from paywall.rails.evm import own_transactions, transactions
+from paywall.rails.evm.rpc import Node, NodeError
+from paywall.secret import Secret
 from tests import doubles
 
 KEY = "0x" + "4c" * 32
@@ -83,10 +83,10 @@ def test_the_frames_of_a_refund_that_fails_show_no_key(db, monkeypatch, settings
         raise RuntimeError("the node broke")
         yield
 
-    monkeypatch.setattr(outbox, "_fees", broken)
+    monkeypatch.setattr(own_transactions, "_fees", broken)
     key = conf.get().treasury_key
     try:
-        run(outbox.write(key, "eip155:84532", "0x" + "1" * 40, "0x", 1, ["refund:1"]))
+        run(own_transactions.write(key, "eip155:84532", "0x" + "1" * 40, "0x", 1, ["refund:1"]))
     except RuntimeError:
         trace = sys.exc_info()[2]
     frames = []
@@ -123,7 +123,7 @@ def test_the_http_library_logs_hosts_and_no_paths(caplog):
 
 
 def test_what_a_node_says_forges_no_line_of_the_log():
-    from paywall.evm.rpc import _error
+    from paywall.rails.evm.rpc import _error
 
     answer = {"error": {"code": -32000, "message": "no\nERROR payment=1 settled\r\x1b[2J"}}
     assert "\n" not in str(_error("eth_call", answer, 200))

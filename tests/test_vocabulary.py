@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from paywall.vocabulary import money
+from paywall.money import money
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,15 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, journal
+from paywall import conf, staff_log
 from paywall.dashboard.shell import wants_fragment
-from paywall.evm import networks, transfers
-from paywall.evm.addresses import shortened
-from paywall.evm.rpc import Node, NodeError
-from paywall.evm.tokens import TOKENS
+from paywall.effects import run
 from paywall.models import Account
 from paywall.models.accounts import FIXED_FIELDS
-from paywall.steps import run
+from paywall.rails.evm import networks, transfers
+from paywall.rails.evm.addresses import shortened
+from paywall.rails.evm.rpc import Node, NodeError
+from paywall.rails.evm.tokens import TOKENS
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -212,13 +212,13 @@ class AccountAdmin(ModelAdminBase):
                 gettext("Payments to %s become final sooner once a second person approves it.")
                 % obj,
             )
-            journal.write(request.user, obj, f"Proposed: {obj.proposed}")
+            staff_log.write(request.user, obj, f"Proposed: {obj.proposed}")
         super().save_model(request, obj, form, change)
         if before is None:
-            journal.changed(request.user, obj, "pay to", "–", f"{obj.pay_to} ({obj.network})")
+            staff_log.changed(request.user, obj, "pay to", "–", f"{obj.pay_to} ({obj.network})")
             return
         names = ("enabled", "order", "confirmations", "finalized", "facilitators")
-        journal.compared(request.user, before, obj, names)
+        staff_log.compared(request.user, before, obj, names)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("paywall.approve_account")
@@ -240,11 +240,11 @@ class AccountAdmin(ModelAdminBase):
                     account.finalized = account.proposed["finalized"]
                     account.proposed = {}
                     after = f"{account.confirmations}, {account.finalized}"
-                    journal.changed(request.user, account, "confirmations", before, after)
+                    staff_log.changed(request.user, account, "confirmations", before, after)
                 else:
                     account.enabled = True
                 account.save()
-                journal.changed(
+                staff_log.changed(
                     request.user, account, "approved", f"proposed by {by}", account.pay_to
                 )
                 messages.success(request, gettext("Money can arrive at %s now.") % account)

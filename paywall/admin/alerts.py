@@ -14,8 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from paywall import alerts
 from paywall.models import Alert, AlertMessage, Export
+from paywall.reports import alerts
 
 from .base import ReadOnly
 

@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal
+from paywall import staff_log
 from paywall.models import Audience, FreeUse, Price
 
 from .base import ReadOnly
@@ -50,7 +50,7 @@ class AudienceAdmin(AudienceAdminBase):
         before = Audience.objects.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
         names = ("kind", "group", "coupon", "coupon_uses", "hook", "ends_at", "active")
-        journal.compared(request.user, before, obj, names)
+        staff_log.compared(request.user, before, obj, names)
 
     @admin.display(description=_("used"))
     def used(self, audience: Audience) -> int:

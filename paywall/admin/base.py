@@ -10,9 +10,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.paginator import Paginator
 from django.utils.html import format_html
 
-from paywall import owner_time
-from paywall.evm import networks
+from paywall import business_days
 from paywall.models import ResourceDay
+from paywall.rails.evm import networks
 
 if TYPE_CHECKING:
     from django.contrib import admin
@@ -72,7 +72,7 @@ class FirstPages(PaginatorBase):
 
 def of_late() -> QuerySet[ResourceDay]:
     """Resources' days of the last 30, today's among them."""
-    since = owner_time.today() - timedelta(days=29)
+    since = business_days.today() - timedelta(days=29)
     return ResourceDay.objects.filter(day__gte=since).order_by()
 
 

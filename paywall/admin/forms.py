@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall import conf
 from paywall.models import Price, Resource
 from paywall.models.validators import validate_currency
-from paywall.vocabulary import MOST
+from paywall.money import MOST
 
 
 class CurrencyField(forms.CharField):

@@ -11,10 +11,11 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, engine, journal, ledger
-from paywall.evm.addresses import shortened
+from paywall import conf, ledger, staff_log
 from paywall.models import AccessPass, Exposure, Payment
-from paywall.vocabulary import money
+from paywall.money import money
+from paywall.rails.evm.addresses import shortened
+from paywall.settlement import worker
 
 from .base import FirstPages, ReadOnly, transaction_link
 from .refunds import PERMISSION, RefundInline, ask_for_refunds
@@ -134,7 +135,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     )
     def look_again(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
         """What the engine would do when they are due, for a few that somebody asks about."""
-        counts = engine.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])
+        counts = worker.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])
         told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         self.message_user(request, told or gettext("Nothing to find out about these."))
 
@@ -185,7 +186,7 @@ class AccessPassAdmin(ReadOnly, PassAdminBase):
     def revoke(self, request: HttpRequest, queryset: QuerySet[AccessPass]) -> None:
         for access_pass in queryset.filter(revoked_at__isnull=True).select_related("payment"):
             ledger.revoke_pass(access_pass.payment)
-            journal.changed(request.user, access_pass, "Access pass", "open", "revoked")
+            staff_log.changed(request.user, access_pass, "Access pass", "open", "revoked")
 
 
 @admin.register(Exposure)

@@ -13,11 +13,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal, pricing
+from paywall import staff_log
+from paywall.catalog import pricing
 from paywall.models import Resource
 from paywall.models.exposure import in_currency
 from paywall.models.priced import described
-from paywall.vocabulary import money
+from paywall.money import money
 
 from .base import of_late
 from .forms import PricedForm
@@ -39,7 +40,7 @@ class PricedFormSet(BaseGenericInlineFormSet):  # type: ignore[type-arg]
     def save_existing(self, form: Any, obj: Any, commit: bool = True) -> Resource:
         before = Resource.objects.filter(pk=obj.pk).first()
         resource = super().save_existing(form, obj, commit=True)
-        journal.compared(
+        staff_log.compared(
             self.user, before, resource, ("policy", "access", "pass_seconds", "active")
         )
         return self._with_price(form, resource)

@@ -18,7 +18,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, pricing
+from paywall import conf
+from paywall.catalog import pricing
 from paywall.models import Price, Resource
 
 from .base import action_page

@@ -9,8 +9,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from paywall.evm.addresses import shortened
 from paywall.models import Receipt
+from paywall.rails.evm.addresses import shortened
 
 from .base import FirstPages, ReadOnly, transaction_link
 

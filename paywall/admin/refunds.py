@@ -10,9 +10,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal, refunds
+from paywall import staff_log
 from paywall.dashboard.forms import CloseForm, RefundForm, in_token, tell
 from paywall.models import Payment, Refund
+from paywall.settlement import refunds
 
 from .base import ReadOnly, action_page, transaction_link
 
@@ -110,7 +111,7 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
                 except refunds.RefundRefused as refused:
                     messages.error(request, f"#{refund.pk}: {refused}")
                 else:
-                    journal.write(request.user, refund, f"Closed: {reason}")
+                    staff_log.write(request.user, refund, f"Closed: {reason}")
                     messages.success(request, gettext("Refund #%d is closed.") % refund.pk)
             return HttpResponseRedirect(request.get_full_path())
         context = {

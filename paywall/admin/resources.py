@@ -16,10 +16,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import journal, pricing
+from paywall import staff_log
+from paywall.catalog import pricing
 from paywall.models import Price, Resource, ResourceDay
 from paywall.models.exposure import in_currency
-from paywall.vocabulary import money
+from paywall.money import money
 
 from . import tester
 from .base import of_late
@@ -193,7 +194,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
     def save_model(self, request: HttpRequest, obj: Resource, form: Any, change: bool) -> None:
         before = Resource.objects.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        journal.compared(request.user, before, obj, MONEY_FIELDS)
+        staff_log.compared(request.user, before, obj, MONEY_FIELDS)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         resource, now = form.instance, timezone.now()
@@ -228,7 +229,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
         for resource in queryset.exclude(active=active):
             resource.active = active
             resource.save(update_fields=["active", "updated_at"])
-            journal.changed(request.user, resource, "active", not active, active)
+            staff_log.changed(request.user, resource, "active", not active, active)
             number += 1
         text = ngettext("%d resource was changed.", "%d resources were changed.", number)
         messages.success(request, text % number)

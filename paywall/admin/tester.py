@@ -18,18 +18,19 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from x402.http.utils import safe_base64_decode
 
-from paywall import audiences, offers, path_rules, responses
+from paywall.catalog import audiences, offers, path_rules
 from paywall.checks import MIDDLEWARE
 from paywall.decorators import finder_of
+from paywall.effects import run
+from paywall.entry import responses
 from paywall.exceptions import NotForSale
 from paywall.models import Resource
-from paywall.steps import run
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from paywall.audiences import Terms
-    from paywall.offers import Reference
+    from paywall.catalog.audiences import Terms
+    from paywall.catalog.offers import Reference
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 

@@ -15,10 +15,11 @@ from import_export import fields, resources
 from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV
 
-from paywall import conf, pricing
+from paywall import conf
+from paywall.catalog import pricing
 from paywall.dashboard.spreadsheets import as_text
 from paywall.models import Price, Resource
-from paywall.vocabulary import money
+from paywall.money import money
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

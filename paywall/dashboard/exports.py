@@ -20,11 +20,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from paywall import conf, database
-from paywall.evm import networks
+from paywall import conf, durable
 from paywall.exceptions import LedgerUnavailable
 from paywall.models import Account, Export, Receipt, Refund, SalesDay, Transaction
 from paywall.models.exposure import in_currency
+from paywall.rails.evm import networks
 
 from .search import FilterForm, find
 from .shell import page, staff_only, url, wants_fragment
@@ -55,7 +55,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         kind, format_ = request.POST.get("kind", ""), request.POST.get("format", "")
         if kind not in Export.Kind.values or format_ not in Export.Format.values:
             raise Http404
-        export = Export.objects.using(database.alias()).create(
+        export = Export.objects.using(durable.alias()).create(
             kind=kind,
             format=format_,
             query=query if kind == "receipts" else "",
@@ -63,7 +63,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             total=_count(kind, query),
         )
         return HttpResponseRedirect(url(request, "export", export.pk))
-    exports = Export.objects.using(database.alias()).select_related("by")[:20]
+    exports = Export.objects.using(durable.alias()).select_related("by")[:20]
     context = {
         "title": _("Exports"),
         "form": form,
@@ -113,7 +113,7 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _get(request: HttpRequest, pk: int) -> Export:
-    export = Export.objects.using(database.alias()).filter(pk=pk, by_id=request.user.pk).first()
+    export = Export.objects.using(durable.alias()).filter(pk=pk, by_id=request.user.pk).first()
     if export is None:
         raise Http404("There is no such export of yours.")
     return export
@@ -147,9 +147,9 @@ def _note(export: Export, **changes: Any) -> None:
         log.warning("export=%s: %s could not be noted: %s", export.pk, sorted(changes), error)
 
 
-@database.aside
+@durable.aside
 def _write_note(pk: int, changes: dict[str, Any]) -> None:
-    Export.objects.using(database.alias()).filter(pk=pk).update(**changes)
+    Export.objects.using(durable.alias()).filter(pk=pk).update(**changes)
 
 
 def _count(kind: str, query: str) -> int:
@@ -246,7 +246,7 @@ def _in_chunks(found: QuerySet[Receipt]) -> Iterator[list[Any]]:
 
 def _refunded_of(payments: list[int]) -> dict[int, int]:
     """What went back of payments, as far as the chain shows it."""
-    refunds = Refund.objects.using(database.alias()).filter(
+    refunds = Refund.objects.using(durable.alias()).filter(
         payment__in=payments, state=Refund.State.CONFIRMED
     )
     found: dict[int, int] = defaultdict(int)
@@ -257,7 +257,7 @@ def _refunded_of(payments: list[int]) -> dict[int, int]:
 
 def _fees_of(hashes: set[str]) -> dict[str, Decimal]:
     """What our own transactions cost for each payment in them, in the chain's coin."""
-    sent = Transaction.objects.using(database.alias()).filter(hash__in=hashes)
+    sent = Transaction.objects.using(durable.alias()).filter(hash__in=hashes)
     return {
         transaction.hash: (transaction.fee / max(1, len(transaction.carries.all()))).normalize()
         for transaction in sent.prefetch_related("carries")
@@ -287,7 +287,7 @@ def month_table(query: str) -> tuple[list[Any], Iterator[Row]]:
 
 
 def _months() -> list[Row]:
-    using = database.alias()
+    using = durable.alias()
     accounts = {account.pk: account for account in Account.objects.using(using)}
     fees = _fees_by_month()
     rows = (
@@ -325,7 +325,7 @@ def _fees_by_month() -> dict[tuple[date, str], Decimal]:
     """What the site's own transactions cost, by month and network."""
     zone = conf.get().owners_zone()
     rows = (
-        Transaction.objects.using(database.alias())
+        Transaction.objects.using(durable.alias())
         .filter(gas_used__isnull=False, gas_price__isnull=False)
         .order_by()
         .annotate(month=TruncMonth("created_at", tzinfo=zone))

@@ -15,8 +15,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
-from paywall import conf, database, owner_time, rollups
-from paywall.evm import networks
+from paywall import business_days, conf, durable
 from paywall.models import (
     Account,
     BuyerDay,
@@ -28,6 +27,8 @@ from paywall.models import (
     SalesDay,
 )
 from paywall.models.exposure import in_currency
+from paywall.rails.evm import networks
+from paywall.reports import rollups
 
 from .periods import Period
 
@@ -130,7 +131,7 @@ class Figures:
 
 def of(period: Period, currency: str = "") -> Figures:
     """The figures of a period; without a currency, of the one in which most was sold."""
-    using = database.alias()
+    using = durable.alias()
     both = {"day__gte": period.before.first, "day__lte": period.last}
     rows = list(
         SalesDay.objects.using(using)
@@ -188,14 +189,14 @@ def _totals(rows: Iterable[tuple[int, ...]]) -> Totals:
 
 def _buyers(period: Period) -> Decimal:
     """Wallets that bought in the period, each once: those that had not before in it."""
-    days = BuyerDay.objects.using(database.alias()).filter(
+    days = BuyerDay.objects.using(durable.alias()).filter(
         day__gte=period.first, day__lte=period.last, previous_day__lt=period.first
     )
     return Decimal(days.aggregate(n=Sum("buyers"))["n"] or 0)
 
 
 def _failures(period: Period) -> tuple[Change, list[Share]]:
-    days = FailureDay.objects.using(database.alias())
+    days = FailureDay.objects.using(durable.alias())
     rows = list(
         days.filter(day__gte=period.first, day__lte=period.last)
         .values_list("state", "code")
@@ -230,9 +231,9 @@ def _points(period: Period, currency: str, rows: list[Any]) -> list[Point]:
 
 def _hours(day: date, currency: str) -> list[Point]:
     """A day by its hours, from the payments themselves."""
-    start, end = owner_time.bounds(day, day)
+    start, end = business_days.bounds(day, day)
     zone = conf.get().owners_zone()
-    sold = Payment.objects.using(database.alias()).filter(rollups.SOLD, currency=currency)
+    sold = Payment.objects.using(durable.alias()).filter(rollups.SOLD, currency=currency)
     rows = (
         sold.filter(created_at__gte=start, created_at__lt=end)
         .order_by()
@@ -250,7 +251,7 @@ def _hours(day: date, currency: str) -> list[Point]:
 
 
 def _top(period: Period, currency: str, total: int) -> list[Share]:
-    days = ResourceDay.objects.using(database.alias())
+    days = ResourceDay.objects.using(durable.alias())
     rows = list(
         days.filter(day__gte=period.first, day__lte=period.last, currency=currency)
         .order_by()
@@ -258,7 +259,7 @@ def _top(period: Period, currency: str, total: int) -> list[Share]:
         .annotate(n=Sum("sales"), units=Sum("revenue_units"))
         .order_by("-units")[:TOP]
     )
-    resources = Resource.objects.using(database.alias())
+    resources = Resource.objects.using(durable.alias())
     titles = dict(resources.filter(pk__in=[row[0] for row in rows]).values_list("pk", "title"))
     return [
         Share(titles[pk], sales, in_currency(units), str(pk), _percent(units, total))
@@ -267,7 +268,7 @@ def _top(period: Period, currency: str, total: int) -> list[Share]:
 
 
 def _by_network(period: Period, rows: list[Any]) -> list[Share]:
-    accounts = Account.objects.using(database.alias())
+    accounts = Account.objects.using(durable.alias())
     known = {account.pk: account for account in accounts}
     return _shares(
         period,
@@ -306,5 +307,5 @@ def _percent(part: int, whole: int) -> int:
 
 def newest_change() -> str:
     """Changes when the sums did: so that nothing is drawn anew for nothing."""
-    at = RollUp.objects.using(database.alias()).aggregate(at=Max("rolled_up_at"))["at"]
+    at = RollUp.objects.using(durable.alias()).aggregate(at=Max("rolled_up_at"))["at"]
     return at.isoformat() if at else ""

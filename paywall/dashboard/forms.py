@@ -10,8 +10,9 @@ from django.contrib import messages
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from paywall import conf, journal, refunds
+from paywall import conf, staff_log
 from paywall.models import Payment, Refund
+from paywall.settlement import refunds
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -97,7 +98,7 @@ class RefundForm(forms.Form):
             else:
                 asked.append(refund)
                 told = in_token(int(refund.amount), payment.taken_offer)
-                journal.write(user, payment, f"Refund #{refund.pk} of {told}: {refund.reason}")
+                staff_log.write(user, payment, f"Refund #{refund.pk} of {told}: {refund.reason}")
         return asked, troubles
 
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from paywall import conf, database, declarations, owner_time, rollups, status
+from paywall import business_days, conf, durable
+from paywall.catalog import declarations
 from paywall.models import (
     Account,
     Exposure,
@@ -24,6 +25,7 @@ from paywall.models import (
     Wallet,
 )
 from paywall.models.payments import State
+from paywall.reports import rollups, status
 
 from . import figures, periods
 from .shell import admin_url, page, staff_only, url, wants_fragment
@@ -62,7 +64,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "presets": [(key, title) for key, (_days, title) in periods.PRESETS.items()],
         "charts": _charts(found),
         "engine": look_at_engine(),
-        "needs": rollups.needs(owner_time.today() - LATELY),
+        "needs": rollups.needs(business_days.today() - LATELY),
         "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
         "receipts_url": f"{url(request, 'receipts')}?{receipts}",
         "all_receipts_url": url(request, "receipts"),
@@ -94,7 +96,7 @@ def _charts(found: figures.Figures) -> dict[str, Any]:
 
 
 def _has_payments() -> bool:
-    return Payment.objects.using(database.alias()).exists()
+    return Payment.objects.using(durable.alias()).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class EngineRoom:
 
 
 def look_at_engine() -> EngineRoom:
-    using = database.alias()
+    using = durable.alias()
     at = _oldest_unsettled()
     limit = conf.get().exposure_total
     exposures = Exposure.objects.using(using).filter(scope__startswith="all ").order_by("scope")
@@ -140,7 +142,7 @@ def look_at_engine() -> EngineRoom:
 def _oldest_unsettled() -> datetime | None:
     """Of the first thousands. Asked for by account, and without MIN, so that databases take the
     index of what is open rather than walk through all that ever was."""
-    using = database.alias()
+    using = durable.alias()
     accounts = list(Account.objects.using(using).values_list("pk", flat=True))
     unsettled = (
         Payment.objects.using(using)
@@ -163,7 +165,7 @@ class Step:
 
 def _steps() -> list[Step]:
     """From an empty site to the first sale."""
-    using, settings = database.alias(), conf.get()
+    using, settings = durable.alias(), conf.get()
     accounts = Account.objects.using(using).filter(enabled=True)
     networks = set(accounts.values_list("network", flat=True))
     resources = Resource.objects.using(using).filter(active=True)

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import owner_time
+from paywall import business_days
 
 PRESETS = {
     "today": (1, _("Today")),
@@ -55,7 +55,7 @@ _DAY = timedelta(days=1)
 def read(query: Mapping[str, str]) -> Period:
     """The period that a URL's query names; the default one for nonsense."""
     key = query.get("period", DEFAULT)
-    today = owner_time.today()
+    today = business_days.today()
     if key == "range":
         try:
             first = date.fromisoformat(query.get("from", ""))

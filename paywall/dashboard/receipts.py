@@ -15,9 +15,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
-from paywall import database, journal, ledger, receipts, refunds
-from paywall.evm import networks
+from paywall import durable, ledger, staff_log
+from paywall.ledger import receipts
 from paywall.models import AccessPass, PaymentEvent, Receipt, Transaction
+from paywall.rails.evm import networks
+from paywall.settlement import refunds
 
 from .forms import NoteForm, RefundForm, ResendForm, in_token, tell
 from .search import FilterForm, find
@@ -79,7 +81,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 def _newest_change() -> str:
     """Changes with every new receipt, and with every move of a payment."""
-    using = database.alias()
+    using = durable.alias()
     receipt = Receipt.objects.using(using).order_by("-pk").values_list("pk", flat=True).first()
     event = PaymentEvent.objects.using(using).order_by("-pk").values_list("pk", flat=True).first()
     return f"{receipt or 0}-{event or 0}"
@@ -147,7 +149,7 @@ def _resend(request: HttpRequest, found: Receipt, form: Any) -> None:
 def _revoke(request: HttpRequest, found: Receipt, _form: Any) -> None:
     ledger.revoke_pass(found.payment)
     ledger.note(found.payment, "pass revoked", by=str(request.user))
-    journal.changed(request.user, found.payment, "Access pass", "open", "revoked")
+    staff_log.changed(request.user, found.payment, "Access pass", "open", "revoked")
     messages.success(request, gettext("The pass is revoked: it opens nothing any more."))
 
 
@@ -155,7 +157,7 @@ _ACTIONS = {"refund": _refund, "note": _note, "resend": _resend, "revoke": _revo
 
 
 def _find(pk: int) -> Receipt:
-    receipts_ = Receipt.objects.using(database.alias())
+    receipts_ = Receipt.objects.using(durable.alias())
     found = (
         receipts_.select_related("payment__account", "payment__resource", "payment__user")
         .prefetch_related("payment__refunds__by")
@@ -183,10 +185,10 @@ def _show(request: HttpRequest, found: Receipt, bound: dict[str, Form]) -> HttpR
     payment = found.payment
     offer = payment.taken_offer
     forms = _forms(found) | bound
-    access_pass = AccessPass.objects.using(database.alias()).filter(payment=payment).first()
+    access_pass = AccessPass.objects.using(durable.alias()).filter(payment=payment).first()
     left = refunds.remaining(payment)
     allowed = {action: request.user.has_perm(name) for action, name in PERMISSIONS.items()}
-    sent = Transaction.objects.using(database.alias()).filter(hash=payment.tx_hash).first()
+    sent = Transaction.objects.using(durable.alias()).filter(hash=payment.tx_hash).first()
     context = {
         "title": str(found),
         "receipt": found,

@@ -16,11 +16,11 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from paywall import database, owner_time
-from paywall.evm.addresses import checksum, is_transaction_hash
+from paywall import business_days, durable
 from paywall.models import Account, Receipt, Resource
 from paywall.models.literals import Literal
 from paywall.models.payments import State
+from paywall.rails.evm.addresses import checksum, is_transaction_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ class FilterForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         accounts: Any = self.fields["account"]
-        accounts.queryset = Account.objects.using(database.alias()).order_by("order", "pk")
+        accounts.queryset = Account.objects.using(durable.alias()).order_by("order", "pk")
 
     @property
     def is_used(self) -> bool:
@@ -81,12 +81,12 @@ class FilterForm(forms.Form):
 
 def find(cleaned: Mapping[str, Any]) -> QuerySet[Receipt]:
     """The receipts that a valid `FilterForm` asks for, the newest first."""
-    receipts = Receipt.objects.using(database.alias()).order_by("-issued_at", "-pk")
+    receipts = Receipt.objects.using(durable.alias()).order_by("-issued_at", "-pk")
     found = Q()
     if cleaned.get("since"):
-        found &= Q(issued_at__gte=owner_time.bounds(cleaned["since"], cleaned["since"])[0])
+        found &= Q(issued_at__gte=business_days.bounds(cleaned["since"], cleaned["since"])[0])
     if cleaned.get("until"):
-        found &= Q(issued_at__lt=owner_time.bounds(cleaned["until"], cleaned["until"])[1])
+        found &= Q(issued_at__lt=business_days.bounds(cleaned["until"], cleaned["until"])[1])
     for name in ("state", "policy", "protocol"):
         if cleaned.get(name):
             found &= Q(**{f"payment__{name}": cleaned[name]})
@@ -112,7 +112,7 @@ def find(cleaned: Mapping[str, Any]) -> QuerySet[Receipt]:
 
 def _resources(text: str) -> list[int]:
     """By slug, or by part of the title: the first thousand."""
-    resources = Resource.objects.using(database.alias()).order_by()
+    resources = Resource.objects.using(durable.alias()).order_by()
     exact = list(resources.filter(slug=text).values_list("pk", flat=True))
     return exact or list(
         resources.filter(title__icontains=text).values_list("pk", flat=True)[:1000]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from paywall.facilitator_server import views
 
 app_name = "paywall_fleet"
 

@@ -11,8 +11,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from paywall.evm import networks
-from paywall.evm.addresses import ZERO_ADDRESS, checksum, shortened
+from paywall.rails.evm import networks
+from paywall.rails.evm.addresses import ZERO_ADDRESS, checksum, shortened
 
 from .validators import (
     validate_address,
@@ -24,7 +24,7 @@ from .validators import (
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from paywall.evm.tokens import Token
+    from paywall.rails.evm.tokens import Token
 
 
 FIXED_FIELDS = (

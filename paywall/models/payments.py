@@ -10,7 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from paywall.vocabulary import Offer, money
+from paywall.money import money
+from paywall.vocabulary import Offer
 
 from .accounts import Account
 from .guarded import Guarded

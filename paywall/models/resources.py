@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall.vocabulary import MOST, money
+from paywall.money import MOST, money
 
 from .accounts import Account
 from .audiences import Audience

@@ -9,8 +9,8 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
-from paywall.evm import networks
-from paywall.evm.addresses import ZERO_ADDRESS, checksum
+from paywall.rails.evm import networks
+from paywall.rails.evm.addresses import ZERO_ADDRESS, checksum
 
 validate_currency = RegexValidator(
     r"\A[A-Z]{3}\Z", _("Three capital letters, as in ISO 4217: USD, EUR.")

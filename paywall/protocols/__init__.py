@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paywall.exceptions import Code, Refused
+from paywall.protocols.x402.v1 import X402V1
+from paywall.protocols.x402.v2 import X402V2
 
 from .base import Challenge, Protocol
-from .x402_v1 import X402V1
-from .x402_v2 import X402V2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

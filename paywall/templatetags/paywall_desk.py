@@ -13,8 +13,8 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 
 from paywall import conf
-from paywall.evm import networks
-from paywall.evm.addresses import shortened
+from paywall.rails.evm import networks
+from paywall.rails.evm.addresses import shortened
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString

@@ -21,7 +21,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
-from paywall.evm.transactions import MULTICALL3
+from paywall.rails.evm.transactions import MULTICALL3
 
 HERE = Path(__file__).parent
 MNEMONIC = "test test test test test test test test test test test junk"

@@ -20,10 +20,10 @@ from typing import Any
 
 from django.db import ProgrammingError, connections, models, transaction
 
-from paywall import database
-from paywall.evm.addresses import checksum
+from paywall import durable
 from paywall.models import Account, Payment, PaymentEvent, Receipt, Refund
-from paywall.schemes import eip3009
+from paywall.rails.evm.addresses import checksum
+from paywall.rails.evm.exact import eip3009
 
 BATCH = 20_000
 EVENTS_FOR = 20_000
@@ -88,7 +88,7 @@ class Year:
         self._now += timedelta(hours=self._hours)
         self._first_id = _last_id(Payment) + 1
         self._first_receipt = _last_id(Receipt) + 1
-        numbers = Receipt.objects.using(database.alias())
+        numbers = Receipt.objects.using(durable.alias())
         self._number = numbers.aggregate(n=models.Max("number"))["n"] or 0
         self._receipts = 0
 
@@ -270,10 +270,10 @@ def write(year: Year, progress: Progress) -> None:
 
 def _trust_the_references() -> None:
     """All that the rows refer to is there: where we may, have PostgreSQL not look it up."""
-    connection = connections[database.alias()]
+    connection = connections[durable.alias()]
     if connection.vendor != "postgresql":
         return
-    savepoint = transaction.atomic(using=database.alias())
+    savepoint = transaction.atomic(using=durable.alias())
     with contextlib.suppress(ProgrammingError), savepoint, connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
 
@@ -298,7 +298,7 @@ def _write_events(payments: list[Row]) -> None:
             for kind, at, data in moves
             if at
         ]
-    PaymentEvent.objects.using(database.alias()).bulk_create(events, batch_size=5000)
+    PaymentEvent.objects.using(durable.alias()).bulk_create(events, batch_size=5000)
 
 
 def _write_refunds(payments: list[Row]) -> None:
@@ -322,14 +322,14 @@ def _write_refunds(payments: list[Row]) -> None:
                 closed_at=at,
             )
         )
-    Refund.objects.using(database.alias()).bulk_create(refunds)
+    Refund.objects.using(durable.alias()).bulk_create(refunds)
     keys = [refund.payment_id for refund in refunds]
-    rows = Payment.objects.using(database.alias()).filter(pk__in=keys)
+    rows = Payment.objects.using(durable.alias()).filter(pk__in=keys)
     rows.update(refunded=models.F("amount"))
 
 
 def _insert(model: type[models.Model], rows: list[Row]) -> None:
-    connection = connections[database.alias()]
+    connection = connections[durable.alias()]
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
     columns = ", ".join(quote(field.column or "") for field in model._meta.concrete_fields)
@@ -355,14 +355,14 @@ def _time(moment: datetime) -> str:
 
 
 def _last_id(model: type[models.Model]) -> int:
-    rows = model._default_manager.using(database.alias())
+    rows = model._default_manager.using(durable.alias())
     return int(rows.aggregate(last=models.Max("pk"))["last"] or 0)
 
 
 def _reset_sequence(model: type[models.Model]) -> None:
     from django.core.management.color import no_style
 
-    connection = connections[database.alias()]
+    connection = connections[durable.alias()]
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
             cursor.execute(statement)

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from paywall.evm.tokens import TOKENS
 from paywall.models import Account
+from paywall.rails.evm.tokens import TOKENS
 from tests.conftest import PAY_TO
 
 pytestmark = pytest.mark.django_db

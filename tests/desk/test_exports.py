@@ -17,7 +17,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paywall import database, ledger
+from paywall import durable, ledger
 from paywall.dashboard import exports, spreadsheets
 from paywall.models import Export, Receipt, Resource
 from tests.helpers import BLOCK, claim
@@ -125,7 +125,7 @@ def test_a_note_that_cannot_be_written_breaks_no_download(owner, item, sold, mon
     sold("one")
 
     def busy(*_: Any) -> None:
-        raise database.DatabaseError("database is locked")
+        raise durable.DatabaseError("database is locked")
 
     monkeypatch.setattr(exports, "_write_note", busy)
     assert downloaded(owner).rstrip().endswith(b"# 1 rows")

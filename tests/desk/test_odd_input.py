@@ -12,9 +12,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from paywall import declarations, offers, pricing, rollups
+from paywall.catalog import declarations, offers, pricing
 from paywall.decorators import payment_required
 from paywall.models import Payment, Price, Receipt, Resource, SalesDay
+from paywall.reports import rollups
 from paywall.testing import Buyer
 from site_demo.magazine.models import Article
 
@@ -127,7 +128,7 @@ def test_a_price_does_not_begin_in_the_past(owner, item):
 
 
 def test_a_path_rule_without_a_price_is_warned_of(owner, account):
-    from tests.test_admin import RESOURCE, price_rows
+    from tests.desk.test_admin import RESOURCE, price_rows
 
     data = {**RESOURCE, "title": "Rule", "slug": "rule", "path": "/x/**", "methods": ""}
     page = owner.post(f"{LIST}add/", {**data, **price_rows()}, follow=True)

@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from paywall import rollups
 from paywall.models import Account, Audience, Payment, Price, Resource
+from paywall.reports import rollups
 
 from .conftest import days_ago
 

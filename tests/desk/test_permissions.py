@@ -11,9 +11,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from paywall import alerts, engine
 from paywall.models import Account, Alert, AlertMessage, Payment, Price, Refund, Resource
+from paywall.reports import alerts
 from paywall.roles import ROLES
+from paywall.settlement import worker
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +117,7 @@ def shop(item, sold):
 def test_an_action_that_is_not_offered_does_nothing(person, shop, who, monkeypatch):
     client, may = person(who)
     looked: list[Any] = []
-    monkeypatch.setattr(engine, "look_at", lambda keys: looked.append(list(keys)) or {})
+    monkeypatch.setattr(worker, "look_at", lambda keys: looked.append(list(keys)) or {})
     for model, actions in ACTIONS.items():
         for action, permission in actions.items():
             if permission in may:

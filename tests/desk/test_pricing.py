@@ -14,8 +14,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
-from paywall import pricing, rollups
+from paywall.catalog import pricing
 from paywall.models import Audience, Price, Resource, attach_prices
+from paywall.reports import rollups
 from site_demo.magazine.models import Article
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from eth_account import Account as Key
 
-from paywall import alerts, engine, outbox
-from paywall.facilitators import onchain
 from paywall.models import Alert, Payment, Tally, Transaction
+from paywall.rails.evm import onchain, own_transactions
+from paywall.reports import alerts
+from paywall.settlement import worker
 from paywall.testing import Buyer, encode
 from site_demo.chain import local
 from tests.helpers import code, let_lapse
@@ -85,8 +86,8 @@ def test_who_cheats_by_the_block_burns_once(own_shop, chain, burner, monkeypatch
     # Neither is that one sent again, nor another of this wallet's.
     for _ in range(3):
         let_lapse()
-        engine.settle()
-        engine.sweep()
+        worker.settle()
+        worker.sweep()
         arm(chain, wallet[0], BLOCK)
         cheats(own_shop, wallet)
     assert Transaction.objects.count() == 1
@@ -121,10 +122,10 @@ def test_one_that_burns_sinks_none_of_its_neighbours(
     address, owner = burner(BLOCK)
     payload = owner.payload(challenge, **{"from": address})
     # As if it had been given credit, by whatever way.
-    monkeypatch.setattr("paywall.verification.may_have_credit", lambda authorization: True)
+    monkeypatch.setattr("paywall.entry.verification.may_have_credit", lambda authorization: True)
     own_shop.get("/item/", headers={"PAYMENT-SIGNATURE": encode(payload)})
     arm(chain, address, BLOCK)
-    engine.settle()
+    worker.settle()
     honest = Payment.objects.filter(payer=rich_buyer.account.address)
     assert set(honest.values_list("state", flat=True)) == {"settled"}
     (batch,) = {payment.tx_hash for payment in honest}
@@ -138,7 +139,7 @@ def test_a_budget_of_failed_gas_stops_what_strangers_cost(
     assert pay(own_shop, rich_buyer.payload(own_shop.get("/item/"))).status_code == 200
     cheats(own_shop, burner(BLOCK))
     burnt = Transaction.objects.get(succeeded=False)
-    assert outbox.burnt_of_late() == {burnt.wallet.network: burnt.fee}
+    assert own_transactions.burnt_of_late() == {burnt.wallet.network: burnt.fee}
     paywall_settings(GAS_LOST_PER_HOUR=str(burnt.fee), ALERT_EMAILS=["owner@example.com"])
     count = Transaction.objects.count()
     stranger = cheats(own_shop, burner(BLOCK))

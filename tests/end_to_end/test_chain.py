@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from eth_account import Account as Key
 
-from paywall import engine
 from paywall.models import Account, Payment, Receipt
 from paywall.models.payments import State
+from paywall.settlement import worker
 from paywall.testing import Buyer, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain
@@ -29,14 +29,14 @@ def test_a_payment_is_confirmed_by_its_logs(shop, chain, rich_buyer):
     response = pay(shop, rich_buyer.payload(shop.get("/item/")))
     assert response.status_code == 200
     assert chain.balance(SELLER) - before == 10_000
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     payment = Payment.objects.get()
     assert payment.state == State.CONFIRMED
     assert payment.tx_hash == outcome_of(response)["transaction"]
     block = chain.rpc("eth_getBlockByNumber", hex(payment.block_number), False)
     assert block["hash"] == payment.block_hash
     assert Receipt.objects.get().number == 1
-    assert engine.confirm_payments() == {}
+    assert worker.confirm_payments() == {}
 
 
 def test_it_must_be_deep_enough(shop, chain, rich_buyer):
@@ -44,7 +44,7 @@ def test_it_must_be_deep_enough(shop, chain, rich_buyer):
     pay(shop, rich_buyer.payload(shop.get("/item/")))
     for expected in ("waiting", "waiting", "confirmed"):
         let_lapse()
-        assert engine.confirm_payments() == {expected: 1}
+        assert worker.confirm_payments() == {expected: 1}
         chain.mine()
 
 
@@ -52,11 +52,11 @@ def test_a_node_of_another_chain_decides_nothing(shop, chain, rich_buyer, paywal
     pay(shop, rich_buyer.payload(shop.get("/item/")))
     chain.rpc("anvil_setChainId", 1)
     try:
-        assert engine.confirm_payments() == {"waiting": 1}
+        assert worker.confirm_payments() == {"waiting": 1}
     finally:
         chain.rpc("anvil_setChainId", CHAIN_ID)
     let_lapse()
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 # --------------------------------------------------------------------- Unknown, resolved
@@ -78,7 +78,7 @@ def test_settled_and_died_is_found_while_the_buyer_waits(
         "settled",
         "delivered",
     ]
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_an_answer_that_never_came_is_asked_for_again_when_the_buyer_returns(
@@ -90,7 +90,7 @@ def test_an_answer_that_never_came_is_asked_for_again_when_the_buyer_returns(
     assert code(pay(shop, payload)) == "settlement_pending"
     # The engine does not charge a buyer who may be gone: it only looks.
     let_lapse()
-    assert engine.sweep() == {"unknown": 1}
+    assert worker.sweep() == {"unknown": 1}
     assert len(facilitator.asked("/settle")) == 1
     paywall_settings(FACILITATOR_URL=facilitator_url)
     let_lapse()
@@ -108,9 +108,9 @@ def test_the_engine_finds_what_was_settled_and_the_buyer_collects(
     pay(shop, payload)
     transaction = submit(chain, payload)
     let_lapse()
-    assert engine.sweep() == {"settled": 1}
+    assert worker.sweep() == {"settled": 1}
     let_lapse()
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert Payment.objects.get().tx_hash == transaction
     response = pay(shop, payload)
     assert response.status_code == 200
@@ -166,10 +166,10 @@ def test_a_block_that_vanished_takes_no_payment_with_it(item, own_chain, facilit
     facilitator.settle = success(lambda: submit(own_chain, payload))
     assert pay(client, payload).status_code == 200
     own_chain.rpc("anvil_reorg", 1, [])
-    assert engine.confirm_payments() == {"waiting": 1}
+    assert worker.confirm_payments() == {"waiting": 1}
     transaction = submit(own_chain, payload)
     let_lapse()
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert Payment.objects.get().tx_hash == transaction
 
 
@@ -181,10 +181,10 @@ def test_a_facilitator_that_lies_is_found_out(item, own_chain, facilitator, make
     assert response.status_code == 200
     assert client.get("/by-object/season/").status_code == 200
 
-    assert engine.confirm_payments() == {"waiting": 1}  # it might still be on its way
+    assert worker.confirm_payments() == {"waiting": 1}  # it might still be on its way
     own_chain.advance(600)
     let_lapse()
-    assert engine.confirm_payments() == {"lost": 1}
+    assert worker.confirm_payments() == {"lost": 1}
 
     payment = Payment.objects.get()
     assert (payment.state, payment.error_code) == (State.LOST, "nothing_moved")
@@ -203,7 +203,7 @@ def test_another_payments_transaction_is_no_proof(item, own_chain, facilitator):
     assert pay(client, Buyer().payload(client.get("/item/"))).status_code == 200
     own_chain.advance(600)
     let_lapse()
-    assert engine.confirm_payments() == {"lost": 1}
+    assert worker.confirm_payments() == {"lost": 1}
 
 
 def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, facilitator):
@@ -212,14 +212,14 @@ def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, faci
     payload = buyer.payload(client.get("/item/"))
     assert code(pay(client, payload)) == "settlement_pending"
     let_lapse()
-    assert engine.sweep() == {"unknown": 1}
+    assert worker.sweep() == {"unknown": 1}
     Account.objects.update(confirmations=3)
     own_chain.advance(600)
     let_lapse()
-    assert engine.sweep() == {"unknown": 1}  # past, but not deep enough to stay so
+    assert worker.sweep() == {"unknown": 1}  # past, but not deep enough to stay so
     own_chain.mine(2)
     let_lapse()
-    assert engine.sweep() == {"failed": 1}
+    assert worker.sweep() == {"failed": 1}
     assert Payment.objects.get().error_code == "never_settled"
     assert code(pay(client, payload)) == "payment_failed"
 
@@ -234,7 +234,7 @@ def test_an_old_use_is_found_far_back(item, own_chain, facilitator, paywall_sett
     transaction = submit(own_chain, payload)
     own_chain.mine(90)
     let_lapse()
-    assert engine.sweep() == {"settled": 1}
+    assert worker.sweep() == {"settled": 1}
     assert Payment.objects.get().tx_hash == transaction
 
 
@@ -271,7 +271,7 @@ def test_a_contract_wallet_pays(shop, chain, wallet, padding):
     assert chain.balance(SELLER) - before == 10_000
     payment = Payment.objects.get()
     assert payment.payer == address
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert code(pay(shop, payload)) == "payment_already_used"
 
 
@@ -328,12 +328,12 @@ def test_what_was_had_on_credit_is_asked_for_again(
     facilitator.settle = Answer(die=True)
     assert pay(shop, rich_buyer.payload(shop.get("/item/"))).status_code == 200
     let_lapse()
-    assert engine.settle() == {"settling": 1}
+    assert worker.settle() == {"settling": 1}
     paywall_settings(FACILITATOR_URL=facilitator_url)
     let_lapse()
-    assert engine.sweep() == {"settled": 1}
+    assert worker.sweep() == {"settled": 1}
     let_lapse()
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_who_has_no_money_has_no_credit(shop, item, chain, rich_buyer, paywall_settings):

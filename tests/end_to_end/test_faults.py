@@ -22,9 +22,10 @@ from django.test import Client
 from django.utils import timezone
 from eth_account import Account as Key
 
-from paywall import engine, faults, refunds
+from paywall import crashpoints
 from paywall.models import Cursor, Payment, Receipt, Refund
 from paywall.models.payments import State
+from paywall.settlement import refunds, worker
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, USDC_UNIT, account
 from tests import doubles
@@ -70,7 +71,7 @@ def in_a_worker(work: Callable[[], Any], die_at: str = "") -> int:
     child = os.fork()
     if child == 0:
         try:
-            faults._chosen = die_at
+            crashpoints._chosen = die_at
             work()
         finally:
             os._exit(0)
@@ -83,7 +84,7 @@ def until_final(rounds: int = 12) -> None:
         let_lapse()
         Refund.objects.update(held_until=START, due_at=START)
         Cursor.objects.update(held_until=START)
-        for work in (engine.settle, engine.sweep, engine.confirm_payments, engine.see_to_refunds):
+        for work in (worker.settle, worker.sweep, worker.confirm_payments, worker.see_to_refunds):
             work()
         open_payments = Payment.objects.filter(state__in=["claimed", "settling", "settled"])
         open_refunds = Refund.objects.filter(state__in=["requested", "sent"])
@@ -104,24 +105,24 @@ def reconciled() -> dict[str, Any]:
 # ------------------------------------------------------------------------- SIGKILL
 
 KINDS = {
-    "settle": (1, engine.settle),
-    "batch": (3, engine.settle),
-    "confirm": (3, engine.confirm_payments),
-    "refund": (1, engine.see_to_refunds),
+    "settle": (1, worker.settle),
+    "batch": (3, worker.settle),
+    "confirm": (3, worker.confirm_payments),
+    "refund": (1, worker.see_to_refunds),
 }
 
 
-@pytest.mark.parametrize("point", faults.POINTS)
+@pytest.mark.parametrize("point", crashpoints.POINTS)
 def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(on_credit, chain, buyer, point):
     number, work = KINDS[point.split(":")[0]]
     buy(buyer, number)
-    if work is not engine.settle:
-        engine.settle()
-    if work is engine.see_to_refunds:
-        engine.confirm_payments()
+    if work is not worker.settle:
+        worker.settle()
+    if work is worker.see_to_refunds:
+        worker.confirm_payments()
         refunds.request(Payment.objects.get(), 4_000, "half", seen=0)
         if point == "refund: confirmed":
-            engine.see_to_refunds()
+            worker.see_to_refunds()
             Refund.objects.update(due_at=START)
 
     assert in_a_worker(work, die_at=point) == -signal.SIGKILL
@@ -133,7 +134,7 @@ def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(on_credit, chain
     assert list(numbers) == list(range(1, number + 1))
     found = reconciled()
     assert found["onChain"]["count"] == number
-    if work is engine.see_to_refunds:
+    if work is worker.see_to_refunds:
         assert found["refunds"] == {"count": 1, "amount": "4000"}
         assert chain.balance(account(8).address) == 1000 * USDC_UNIT - 4_000
 
@@ -142,7 +143,7 @@ def test_every_point_is_somewhere_in_the_code():
     from .conftest import ROOT
 
     code = "".join(path.read_text() for path in (ROOT / "paywall").rglob("*.py"))
-    for point in faults.POINTS:
+    for point in crashpoints.POINTS:
         assert f'faults.reach("{point}")' in code
 
 
@@ -195,7 +196,7 @@ def test_what_the_payer_takes_away_between_verify_and_settle(item, chain, policy
 def test_a_node_that_is_down_delays(on_credit, chain, buyer, paywall_settings):
     buy(buyer, 3)
     paywall_settings(RPC_URLS={f"eip155:{CHAIN_ID}": "http://127.0.0.1:9"}, RPC_TIMEOUT=0.5)
-    for work in (engine.settle, engine.sweep, engine.confirm_payments):
+    for work in (worker.settle, worker.sweep, worker.confirm_payments):
         let_lapse()
         work()
     assert set(Payment.objects.values_list("state", flat=True)) == {State.CLAIMED}
@@ -212,11 +213,11 @@ def test_a_node_that_stands_still_in_the_middle_delays(on_credit, chain, buyer, 
     assert process is not None
     stopped = threading.Timer(0.05, process.send_signal, [signal.SIGSTOP])
     stopped.start()
-    engine.settle()
+    worker.settle()
     stopped.join()
     let_lapse()
-    engine.sweep()
-    engine.confirm_payments()
+    worker.sweep()
+    worker.confirm_payments()
     process.send_signal(signal.SIGCONT)
     paywall_settings(RPC_TIMEOUT=10.0)
     until_final()
@@ -241,7 +242,7 @@ def test_a_worker_whose_clock_is_ten_minutes_off(on_credit, chain, buyer, monkey
 
         monkeypatch.setattr(timezone, "now", now)
         monkeypatch.setattr(time, "time", lambda: real_time() + 60 * off)
-        for work in (engine.settle, engine.sweep, engine.confirm_payments):
+        for work in (worker.settle, worker.sweep, worker.confirm_payments):
             work()
 
     assert in_a_worker(with_that_clock) == 0
@@ -325,7 +326,7 @@ def test_a_facilitator_of_every_kind_of_fault_while_sixteen_buy(
         double.answer = lambda path, request: Answer(body=settle)  # type: ignore[method-assign]
         for _ in range(6):
             let_lapse()
-            for work in (engine.settle, engine.sweep, engine.confirm_payments):
+            for work in (worker.settle, worker.sweep, worker.confirm_payments):
                 work()
 
     delivered = sum(codes.count(200) for codes in outcomes.values())

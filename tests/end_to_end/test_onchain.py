@@ -13,11 +13,11 @@ from eth_abi.abi import encode as encode_abi
 from eth_account import Account as Key
 from eth_utils.crypto import keccak
 
-from paywall import engine
-from paywall.evm.addresses import checksum
-from paywall.evm.transactions import MULTICALL3
 from paywall.models import Payment, Transaction, Wallet
 from paywall.models.payments import State
+from paywall.rails.evm.addresses import checksum
+from paywall.rails.evm.transactions import MULTICALL3
+from paywall.settlement import worker
 from paywall.testing import Buyer, encode, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain, account
@@ -62,7 +62,7 @@ def test_a_payment_is_settled_without_any_third_party(own_shop, chain, rich_buye
     assert transaction.hash == outcome_of(response)["transaction"]
     assert (transaction.state, transaction.succeeded) == ("mined", True)
     assert transaction.wallet.address == account(0).address
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 @pytest.mark.parametrize("trouble", ["poor", "paused", "blacklisted"])
@@ -80,18 +80,18 @@ def test_a_front_run_buyer_is_served(own_shop, chain, rich_buyer):
     response = pay(own_shop, payload)
     assert response.status_code == 200
     assert outcome_of(response)["transaction"] == transaction
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_many_go_in_one_transaction(own_shop, on_credit, chain, rich_buyer):
     before = chain.balance(SELLER)
     buy(own_shop, rich_buyer, 30)
-    assert engine.settle() == {"settled": 30}
+    assert worker.settle() == {"settled": 30}
     assert chain.balance(SELLER) - before == 300_000
     transaction = Transaction.objects.get()
     assert transaction.to == MULTICALL3
     assert set(Payment.objects.values_list("tx_hash", flat=True)) == {transaction.hash}
-    assert engine.confirm_payments() == {"confirmed": 30}
+    assert worker.confirm_payments() == {"confirmed": 30}
 
 
 def test_a_poisoned_payment_sinks_no_neighbour(own_shop, on_credit, chain, rich_buyer):
@@ -104,9 +104,9 @@ def test_a_poisoned_payment_sinks_no_neighbour(own_shop, on_credit, chain, rich_
         assert pay(own_shop, payload).status_code == 200
     cancel(chain, rich_buyer, cancelled)
     submit(chain, stolen)
-    assert engine.settle() == {"settled": 4, "failed": 2}
+    assert worker.settle() == {"settled": 4, "failed": 2}
     assert states() == ["settled"] * 3 + ["failed", "failed", "settled"]
-    assert engine.confirm_payments() == {"confirmed": 4}
+    assert worker.confirm_payments() == {"confirmed": 4}
 
 
 def test_what_fails_inside_a_batch_alone_is_found_out(
@@ -119,25 +119,25 @@ def test_what_fails_inside_a_batch_alone_is_found_out(
     buy(own_shop, rich_buyer, 2)
     buy(own_shop, Buyer(payer))
 
-    from paywall import outbox
+    from paywall.rails.evm import own_transactions
 
-    real = outbox.send
+    real = own_transactions.send
 
     def drain_first(transaction):
-        monkeypatch.setattr(outbox, "send", real)
+        monkeypatch.setattr(own_transactions, "send", real)
         chain.rpc("anvil_impersonateAccount", payer.address)
         chain.send_from(payer.address, "transfer(address,uint256)", account(7).address, 10_000)
         yield from real(transaction)
 
-    monkeypatch.setattr(outbox, "send", drain_first)
-    assert engine.settle() == {"settled": 2}
+    monkeypatch.setattr(own_transactions, "send", drain_first)
+    assert worker.settle() == {"settled": 2}
     assert states() == ["settled", "settled", "settling"]
     # It is asked for again while it is valid, since the content is out; here, without success.
     let_lapse()
-    assert engine.sweep() == {"unknown": 1}
+    assert worker.sweep() == {"unknown": 1}
     chain.mint(payer.address, 10_000)
     let_lapse()
-    assert engine.sweep() == {"settled": 1}
+    assert worker.sweep() == {"settled": 1}
 
 
 def test_workers_share_a_wallet(own_shop, on_credit, chain, rich_buyer):
@@ -148,11 +148,11 @@ def test_workers_share_a_wallet(own_shop, on_credit, chain, rich_buyer):
 
     def work() -> None:
         barrier.wait()
-        engine.settle()
+        worker.settle()
         connection.close()
 
     at_once([work] * 3)
-    engine.land()
+    worker.land()
     assert states() == ["settled"] * 24
     assert chain.balance(SELLER) - before == 240_000
     nonces = list(Transaction.objects.order_by("nonce").values_list("nonce", flat=True))
@@ -198,45 +198,45 @@ def test_a_block_that_is_late_costs_nobody_anything(own_shop, slow_chain, rich_b
     let_lapse()
     assert pay(own_shop, payload).status_code == 200
     assert Transaction.objects.count() == 1
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_a_stuck_transaction_is_replaced(own_shop, on_credit, slow_chain, rich_buyer):
     """No block takes it while the fees have risen: the same nonce, signed for more."""
     buy(own_shop, rich_buyer, 3)
-    assert engine.settle() == {}
+    assert worker.settle() == {}
     first = Transaction.objects.get()
     slow_chain.rpc("anvil_dropTransaction", first.hash)  # as nodes do with what pays too little
     slow_chain.rpc("anvil_setNextBlockBaseFeePerGas", hex(first.max_fee + 10**9))
     slow_chain.mine()
-    assert engine.settle() == {}
+    assert worker.settle() == {}
     Transaction.objects.update(signed_at=timezone.now() - timezone.timedelta(minutes=1))
-    assert engine.settle() == {}
+    assert worker.settle() == {}
     second = Transaction.objects.get()
     assert second.nonce == first.nonce
     assert second.hash != first.hash
     assert second.earlier_hashes == [first.hash]
     assert second.max_fee > first.max_fee
     slow_chain.mine()
-    assert engine.settle() == {"settled": 3}
+    assert worker.settle() == {"settled": 3}
 
 
 def test_what_was_written_and_not_sent_is_sent_later(
     own_shop, on_credit, chain, rich_buyer, monkeypatch
 ):
     """The worker dies between writing and sending; another one sends the same bytes."""
-    from paywall import outbox
+    from paywall.rails.evm import own_transactions
     from tests.helpers import Died, dies
 
     buy(own_shop, rich_buyer, 5)
     before = chain.balance(SELLER)
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "send", dies)
+        patch.setattr(own_transactions, "send", dies)
         with pytest.raises(Died):
-            engine.settle()
+            worker.settle()
     assert states() == ["settling"] * 5
     let_lapse()
-    assert engine.settle() == {"settled": 5}
+    assert worker.settle() == {"settled": 5}
     assert states() == ["settled"] * 5
     assert chain.balance(SELLER) - before == 50_000
     assert Transaction.objects.count() == 1
@@ -246,7 +246,7 @@ def test_a_nonce_that_somebody_else_used_is_given_up(
     own_shop, on_credit, slow_chain, rich_buyer, caplog
 ):
     buy(own_shop, rich_buyer, 2)
-    engine.settle()
+    worker.settle()
     ours = Transaction.objects.get()
     slow_chain.rpc("anvil_dropTransaction", ours.hash)
     slow_chain.rpc(
@@ -254,13 +254,13 @@ def test_a_nonce_that_somebody_else_used_is_given_up(
         {"from": account(0).address, "to": account(0).address, "nonce": hex(ours.nonce)},
     )
     slow_chain.mine()
-    engine.settle()
+    worker.settle()
     ours.refresh_from_db()
     assert ours.state == "dropped"
     assert "nonce was used by something else" in caplog.text
     slow_chain.rpc("evm_setAutomine", True)
     let_lapse()
-    engine.sweep()
+    worker.sweep()
     assert states() == ["settled"] * 2
 
 
@@ -272,12 +272,12 @@ def test_beyond_the_ceiling_nothing_is_sent(
 ):
     paywall_settings(GAS_PRICE_CEILING="0.000000001")
     buy(own_shop, rich_buyer, 2)
-    engine.settle()
+    worker.settle()
     assert states() == ["claimed"] * 2
     assert not Transaction.objects.exists()
     paywall_settings(GAS_PRICE_CEILING="100")
     let_lapse()
-    assert engine.settle() == {"settled": 2}
+    assert worker.settle() == {"settled": 2}
 
 
 def test_a_wallet_without_gas_takes_no_payment(own_shop, rich_buyer, paywall_settings, caplog):
@@ -295,10 +295,10 @@ def test_an_idle_wallet_that_runs_low_is_noticed(own_shop, chain, rich_buyer, ca
     before = chain.rpc("eth_getBalance", wallet.address, "latest")
     chain.rpc("anvil_setBalance", wallet.address, hex(10**15))
     try:
-        engine.sweep()
+        worker.sweep()
         assert "is low on gas" not in caplog.text
         Wallet.objects.update(balance_at=timezone.now() - timezone.timedelta(minutes=6))
-        engine.sweep()
+        worker.sweep()
     finally:
         chain.rpc("anvil_setBalance", wallet.address, before)
     assert "is low on gas" in caplog.text
@@ -314,15 +314,17 @@ def test_the_keys_are_not_shown(own_shop):
 
 def test_two_who_ask_at_once_get_one_transaction(own_shop, chain, rich_buyer):
     """As clients of a fleet do: the second would revert, on our gas."""
-    from paywall import conf, offers, schemes
-    from paywall.facilitators import OnchainFacilitator, Order
-    from paywall.steps import run
+    from paywall import conf
+    from paywall.catalog import offers
+    from paywall.effects import run
+    from paywall.rails.evm import exact
+    from paywall.settlement.facilitators import OnchainFacilitator, Order
     from paywall.vocabulary import Credential
 
     payload = rich_buyer.payload(own_shop.get("/item/"))
     (offer,) = offers.load("item").offers
     credential = Credential("x", "exact", offer.network, payload["payload"])
-    authorization = schemes.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
+    authorization = exact.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
     order = Order(
         offer, authorization.payload, authorization.payer, "http://x/", authorization.identity
     )
@@ -395,7 +397,7 @@ def test_a_wallet_is_deployed_and_pays_in_one_transaction(
     assert chain.balance(SELLER) - before == 10_000
     assert chain.rpc("eth_getCode", address, "latest") != "0x"
     assert Transaction.objects.get().to == MULTICALL3
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_a_factory_that_nobody_named_is_not_called(own_shop, chain, undeployed):

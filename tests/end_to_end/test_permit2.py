@@ -11,10 +11,10 @@ from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact.permit2_utils import create_permit2_payload
 from x402.schemas import PaymentRequirements
 
-from paywall import engine
-from paywall.evm.permit2 import PERMIT2, PROXY
 from paywall.models import Payment, Transaction
 from paywall.models.payments import State
+from paywall.rails.evm.permit2 import PERMIT2, PROXY
+from paywall.settlement import worker
 from paywall.testing import challenge_of
 from site_demo.chain import local
 from site_demo.chain.local import account
@@ -59,7 +59,7 @@ def test_it_pays_once_and_is_confirmed(shop, chain, approved):
     assert chain.balance(SELLER) - before == 10_000
     payment = Payment.objects.get()
     assert payment.identity.startswith("permit2:eip155:84532:")
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert code(pay(shop, payload)) == "payment_already_used"
     assert chain.balance(SELLER) - before == 10_000
 
@@ -72,7 +72,7 @@ def test_the_site_settles_it_itself(own_shop, chain, approved):
     assert response.status_code == 200, response.content
     assert chain.balance(SELLER) - before == 10_000
     assert Transaction.objects.get().to == PROXY
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert code(pay(own_shop, payload)) == "payment_already_used"
 
 
@@ -107,7 +107,7 @@ def test_a_lost_answer_is_found_or_waited_for(
     assert code(pay(shop, payload)) == "settlement_pending"
     assert Payment.objects.get().state == State.SETTLING
     let_lapse()
-    assert engine.sweep() == {"unknown": 1}
+    assert worker.sweep() == {"unknown": 1}
 
 
 def test_another_payments_transaction_is_no_proof(
@@ -126,7 +126,7 @@ def test_another_payments_transaction_is_no_proof(
         body={"success": True, "transaction": other.tx_hash, "network": other.network}
     )
     assert pay(shop, permit_for(shop.get("/item/"), approved)).status_code == 200
-    assert engine.confirm_payments() == {"confirmed": 1, "waiting": 1}
+    assert worker.confirm_payments() == {"confirmed": 1, "waiting": 1}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from paywall import engine, refunds
 from paywall.models import Payment, Refund
+from paywall.settlement import refunds, worker
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, account
 from tests.helpers import TX
@@ -39,7 +39,7 @@ def books(chain, buyer):
     challenge = client.get("/item/")
     for _ in range(3):
         assert pay(client, buyer.payload(challenge)).status_code == 200
-    assert engine.confirm_payments() == {"confirmed": 3}
+    assert worker.confirm_payments() == {"confirmed": 3}
     return client
 
 
@@ -108,7 +108,7 @@ def test_refunds_are_counted_and_looked_up(books, chain):
     refunds.request(payment, 4_000, "half", seen=0)
     for _ in range(3):
         Refund.objects.update(due_at="2020-01-01T00:00Z")
-        engine.see_to_refunds()
+        worker.see_to_refunds()
     status, found = as_json()
     assert (status, found["refunds"]) == (0, {"count": 1, "amount": "4000"})
     Refund.objects.update(tx_hash=TX)

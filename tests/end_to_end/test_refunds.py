@@ -10,9 +10,10 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 
-from paywall import engine, refunds, signals
+from paywall import signals
 from paywall.models import Payment, Refund, Transaction
-from paywall.refunds import RefundRefused
+from paywall.settlement import refunds, worker
+from paywall.settlement.refunds import RefundRefused
 from site_demo.chain.local import account
 from tests.helpers import Died, at_once, dies
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def bought(own_shop, chain, rich_buyer) -> Payment:
     """Ten cents of USDC, confirmed; the treasury is the seller's wallet."""
     assert pay(own_shop, rich_buyer.payload(own_shop.get("/item/"))).status_code == 200
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     return Payment.objects.get()
 
 
@@ -37,7 +38,7 @@ def soon() -> None:
 def settle_refunds() -> None:
     for _ in range(3):
         soon()
-        engine.see_to_refunds()
+        worker.see_to_refunds()
 
 
 def test_a_part_and_then_the_rest(bought, chain, rich):
@@ -94,7 +95,7 @@ def test_two_workers_send_it_once(bought, chain, rich):
     refunds.request(bought, 10_000, "slow", seen=0)
 
     def work() -> None:
-        engine.see_to_refunds()
+        worker.see_to_refunds()
         connection.close()
 
     at_once([work] * 2)
@@ -104,14 +105,14 @@ def test_two_workers_send_it_once(bought, chain, rich):
 
 
 def test_a_crash_between_writing_and_sending_sends_it_once(bought, chain, rich, monkeypatch):
-    from paywall import outbox
+    from paywall.rails.evm import own_transactions
 
     before = chain.balance(rich.address)
     refunds.request(bought, 10_000, "slow", seen=0)
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "send", dies)
+        patch.setattr(own_transactions, "send", dies)
         with pytest.raises(Died):
-            engine.see_to_refunds()
+            worker.see_to_refunds()
     assert Refund.objects.get().state == "sent"
     assert chain.balance(rich.address) == before
     settle_refunds()
@@ -122,7 +123,7 @@ def test_a_crash_between_writing_and_sending_sends_it_once(bought, chain, rich, 
 def test_an_empty_treasury_waits_and_can_be_called_off(bought, chain, rich, paywall_settings):
     paywall_settings(TREASURY_KEY=account(8).key.hex())  # has no USDC
     refund = refunds.request(bought, 10_000, "why not", seen=0)
-    engine.see_to_refunds()
+    worker.see_to_refunds()
     refund.refresh_from_db()
     assert refund.state == "requested"
     assert "exceeds balance" in refund.error_detail
@@ -156,7 +157,7 @@ def test_a_named_transaction_that_paid_somebody_else_is_found_out(bought, chain,
 
 def test_one_transaction_refunds_once(bought, own_shop, chain, rich, rich_buyer):
     assert pay(own_shop, rich_buyer.payload(own_shop.get("/item/"))).status_code == 200
-    engine.confirm_payments()
+    worker.confirm_payments()
     first, second = Payment.objects.order_by("pk")
     sent = chain.send("transfer(address,uint256)", rich.address, 10_000, sender=1)
     refunds.request(first, 10_000, "by hand", seen=0, sent_in=sent)
@@ -223,7 +224,7 @@ def test_who_may_only_look_cannot_refund(desk, bought):
 
 
 def test_the_receipt_tells(bought, chain):
-    from paywall import receipts
+    from paywall.ledger import receipts
 
     refunds.request(bought, 4_000, "half", seen=0)
     settle_refunds()
@@ -238,6 +239,6 @@ def test_what_it_opened_closes_if_asked(own_shop, make_resource, chain, rich_buy
     path = "/by-object/season/"
     paid = own_shop.get(path, headers=rich_buyer.pays(own_shop.get(path)))
     assert paid.status_code == 200
-    engine.confirm_payments()
+    worker.confirm_payments()
     refunds.request(Payment.objects.get(), 10_000, "not as said", seen=0, revoke_pass=revoke)
     assert own_shop.get(path).status_code == (402 if revoke else 200)

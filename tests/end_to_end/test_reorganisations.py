@@ -13,12 +13,14 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from paywall import conf, engine, status
-from paywall.evm import transfers
-from paywall.evm.rpc import Declined, Node
+from paywall import conf
+from paywall.effects import run
 from paywall.models import Account, Cursor, Payment, Receipt, Transaction
 from paywall.models.payments import State
-from paywall.steps import run
+from paywall.rails.evm import transfers
+from paywall.rails.evm.rpc import Declined, Node
+from paywall.reports import status
+from paywall.settlement import worker
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, USDC, LocalChain, account
 from tests.doubles import success
@@ -58,20 +60,20 @@ def test_a_confirmed_payment_comes_back_after_a_reorganisation(shop, chain, buye
     chain.mine(12)
     buy(shop, buyer)
     chain.mine(depth - 1)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     number = Receipt.objects.get().number
     chain.rpc("anvil_reorg", depth, [])
     assert chain.balance(SELLER) == 0
 
-    counts = engine.confirm_payments()
+    counts = worker.confirm_payments()
 
     assert counts["back to settling"] == 1
     payment = Payment.objects.get()
     assert (payment.state, payment.block_number) == (State.SETTLING, None)
     for _ in range(5):
         let_lapse()
-        engine.sweep()
-        engine.confirm_payments()
+        worker.sweep()
+        worker.confirm_payments()
     payment.refresh_from_db()
     assert payment.state == State.CONFIRMED
     assert chain.balance(SELLER) == 10_000
@@ -83,11 +85,11 @@ def test_a_confirmed_payment_comes_back_after_a_reorganisation(shop, chain, buye
 
 def test_a_transaction_that_moved_to_another_block_stays_confirmed(shop, chain, buyer):
     payload = buy(shop, buyer)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     before = Payment.objects.get()
     chain.rpc("anvil_reorg", 1, [])
     transaction = submit(chain, payload)  # somebody else puts it on the new chain
-    assert engine.confirm_payments() == {}
+    assert worker.confirm_payments() == {}
     after = Payment.objects.get()
     assert after.state == State.CONFIRMED
     assert after.tx_hash == transaction != before.tx_hash
@@ -98,13 +100,13 @@ def test_what_comes_back_less_deep_is_settled_until_it_is_deep_again(shop, chain
     Account.objects.update(confirmations=3)
     payload = buy(shop, buyer)
     chain.mine(2)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     chain.rpc("anvil_reorg", 3, [])
     submit(chain, payload)
-    counts = engine.confirm_payments()
+    counts = worker.confirm_payments()
     assert counts["back to settled"] == 1
     chain.mine(2)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_what_the_chain_took_back_for_good_is_lost(shop, chain, make_resource):
@@ -115,10 +117,10 @@ def test_what_the_chain_took_back_for_good_is_lost(shop, chain, make_resource):
     client = Client()
     challenge = client.get("/by-object/season/")
     assert client.get("/by-object/season/", headers=poor.pays(challenge)).status_code == 200
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     chain.rpc("anvil_reorg", 1, [])
     chain.advance(600)
-    engine.confirm_payments()
+    worker.confirm_payments()
     payment = Payment.objects.get()
     assert (payment.state, payment.error_code) == (State.LOST, "nothing_moved")
     assert client.get("/by-object/season/").status_code == 402
@@ -128,15 +130,15 @@ def test_a_reorganisation_while_nothing_is_confirmed_is_harmless(shop, chain, bu
     Account.objects.update(confirmations=5)
     chain.mine(5)
     buy(shop, buyer)
-    engine.confirm_payments()
+    worker.confirm_payments()
     chain.rpc("anvil_reorg", 3, [])
-    engine.confirm_payments()
+    worker.confirm_payments()
     Payment.objects.update(settled_at=timezone.now() - timezone.timedelta(minutes=5))
     for _ in range(8):
         let_lapse()
-        engine.sweep()
+        worker.sweep()
         chain.mine()
-        engine.confirm_payments()
+        worker.confirm_payments()
     assert Payment.objects.get().state == State.CONFIRMED
     assert chain.balance(SELLER) == 10_000
 
@@ -147,14 +149,14 @@ def test_a_vanished_transaction_leaves_no_gap_in_the_nonces(shop, chain, buyer, 
     Account.objects.update(confirmations=20)
     chain.mine(5)
     buy(shop, buyer)
-    engine.confirm_payments()
+    worker.confirm_payments()
     chain.rpc("anvil_reorg", 3, [])
     chain.mint(account(5).address, 10**9)
     buyer_waits = buyer.payload(shop.get("/item/"))
     pay(shop, buyer_waits)
     for _ in range(3):
         let_lapse()
-        engine.sweep()
+        worker.sweep()
     assert chain.balance(SELLER) == 20_000
     assert set(Transaction.objects.values_list("state", flat=True)) == {"mined"}
 
@@ -164,9 +166,9 @@ def test_an_account_can_wait_for_finality(shop, chain, buyer):
     Account.objects.update(finalized=True)
     buy(shop, buyer)
     chain.mine(60)
-    assert engine.confirm_payments() == {"waiting": 1}
+    assert worker.confirm_payments() == {"waiting": 1}
     chain.mine(10)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert Cursor.objects.get().depth == "finalized"
 
 
@@ -238,11 +240,11 @@ def test_the_cost_grows_with_blocks_not_with_payments(shop, chain, front, buyer)
     for _ in range(25):
         buy(shop, buyer)
     front.calls.clear()
-    assert engine.confirm_payments() == {"confirmed": 25}
+    assert worker.confirm_payments() == {"confirmed": 25}
     few = len(front.calls)
     assert front.calls.count("eth_getLogs") == 2
     front.calls.clear()
-    engine.confirm_payments()
+    worker.confirm_payments()
     assert "eth_getLogs" not in front.calls
     assert len(front.calls) < few
 
@@ -252,7 +254,7 @@ def test_a_node_that_finds_it_too_much_is_asked_for_halves(shop, chain, front, b
         buy(shop, buyer)
         chain.mine(3)
     front.most_logs = 3
-    assert engine.confirm_payments() == {"confirmed": 9}
+    assert worker.confirm_payments() == {"confirmed": 9}
     assert front.calls.count("eth_getLogs") > 6
 
 
@@ -264,19 +266,19 @@ def test_a_node_that_refuses_even_one_block_is_an_error(chain, front):
 
 def test_a_node_that_lags_only_delays(shop, chain, front, buyer):
     buy(shop, buyer)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     buy(shop, buyer)
     front.behind = 4
-    assert engine.confirm_payments()["waiting"] == 1
+    assert worker.confirm_payments()["waiting"] == 1
     front.behind = 0
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_the_next_node_is_asked_where_one_is_down(shop, chain, front, buyer, paywall_settings):
     paywall_settings(RPC_URLS={f"eip155:{CHAIN_ID}": [front.url, chain.url]})
     front.down = True
     buy(shop, buyer)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     asked = len(front.calls)
     buy(shop, buyer)
     assert len(front.calls) == asked  # it is asked last for a while
@@ -295,21 +297,21 @@ def test_one_node_that_lies_does_not_lose_a_payment(shop, chain, front, buyer, p
     paywall_settings(RPC_URLS={f"eip155:{CHAIN_ID}": [front.url, chain.url]})
     Payment.objects.update(settled_at=timezone.now() - timezone.timedelta(minutes=5))
     let_lapse()
-    assert engine.confirm_payments() == {"waiting": 1}
+    assert worker.confirm_payments() == {"waiting": 1}
     assert Payment.objects.get().state == State.SETTLED
     # Nor does it stop the reading for good: what it said of the future is forgotten.
     front.lie = {}
-    assert engine.confirm_payments() == {"waiting": 1}
+    assert worker.confirm_payments() == {"waiting": 1}
     Cursor.objects.update(read_at=timezone.now() - timezone.timedelta(minutes=15))
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_when_no_node_answers_the_engine_is_behind(shop, chain, front, buyer, settings):
     buy(shop, buyer)
-    engine.confirm_payments()
+    worker.confirm_payments()
     buy(shop, buyer)
     front.down = True
-    assert engine.confirm_payments() == {"waiting": 1}
+    assert worker.confirm_payments() == {"waiting": 1}
     assert status.is_keeping_up()
     long_ago = timezone.now() - timezone.timedelta(minutes=5)
     Payment.objects.update(settled_at=long_ago)
@@ -317,7 +319,7 @@ def test_when_no_node_answers_the_engine_is_behind(shop, chain, front, buyer, se
     assert not status.is_keeping_up()
     front.down = False
     let_lapse()
-    engine.confirm_payments()
+    worker.confirm_payments()
     assert status.is_keeping_up()
 
 
@@ -329,12 +331,12 @@ def test_what_nobody_settled_for_us_is_found_in_the_logs(
 
     paywall_settings(FACILITATOR_URL=facilitator.url, GAS_KEY="")
     facilitator.settle = Answer(die=True)
-    engine.confirm_payments()
+    worker.confirm_payments()
     payload = buyer.payload(shop.get("/item/"))
     assert pay(shop, payload).status_code == 503
     submit(chain, payload)
     let_lapse()
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert pay(shop, payload).status_code == 200
 
 
@@ -342,19 +344,19 @@ def test_what_is_read_while_its_request_still_holds_it_is_not_overlooked(
     shop, chain, buyer, facilitator, paywall_settings
 ):
     """The logs are there before the request has written that it is settled."""
-    engine.confirm_payments()
+    worker.confirm_payments()
     payload = buyer.payload(shop.get("/item/"))
 
     def settle_and_be_read() -> str:
         transaction = submit(chain, payload)
-        assert engine.confirm_payments() == {}
+        assert worker.confirm_payments() == {}
         connection.close()
         return transaction
 
     facilitator.settle = success(settle_and_be_read)
     paywall_settings(FACILITATOR_URL=facilitator.url, GAS_KEY="")
     assert pay(shop, payload).status_code == 200
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
 
 
 def test_the_first_cursor_starts_before_what_is_open(shop, chain, buyer):
@@ -362,5 +364,5 @@ def test_the_first_cursor_starts_before_what_is_open(shop, chain, buyer):
     chain.mine(100)
     buy(shop, buyer)
     chain.mine(5)
-    assert engine.confirm_payments() == {"confirmed": 1}
+    assert worker.confirm_payments() == {"confirmed": 1}
     assert conf.get().log_range == 2000

@@ -32,10 +32,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from paywall import credit, engine, faults, offers, steps, verification
-from paywall.evm.eip3009 import TransferAuthorization
-from paywall.evm.tokens import TOKENS
-from paywall.facilitators import health, onchain
+from paywall import crashpoints, effects
+from paywall.catalog import offers
+from paywall.entry import verification
+from paywall.ledger import exposure
 from paywall.models import (
     Account,
     CreditLoss,
@@ -52,6 +52,11 @@ from paywall.models import (
     Wallet,
 )
 from paywall.models.payments import State
+from paywall.rails.evm import onchain
+from paywall.rails.evm.eip3009 import TransferAuthorization
+from paywall.rails.evm.tokens import TOKENS
+from paywall.settlement import worker
+from paywall.settlement.facilitators import health
 from paywall.testing import Buyer, encode
 from site_demo.chain.local import NETWORK, account
 from tests.helpers import Died
@@ -103,7 +108,7 @@ class Machine(RuleBasedStateMachine):
         for model in EMPTIED:
             model.objects.all().delete()
         offers.forget()
-        for known in (verification._balances, verification._paid_before, credit._trusted):
+        for known in (verification._balances, verification._paid_before, exposure._trusted):
             known.clear()
         onchain._plain.clear()
         health._Known.until, health._Known.failing = 0.0, {}
@@ -120,7 +125,7 @@ class Machine(RuleBasedStateMachine):
         offset = self.world
         self.patch.setattr(timezone, "now", lambda: real_now() + timedelta(seconds=offset.offset))
         self.patch.setattr("time.time", self.world.time)
-        self.patch.setattr(steps, "_send", self.world.answer)
+        self.patch.setattr(effects, "_send", self.world.answer)
         self.patch.setattr("time.sleep", lambda seconds: None)
 
     @initialize(own=st.booleans(), depth=st.integers(1, 3), credit_after=st.integers(0, 1))
@@ -211,7 +216,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         work=st.sampled_from(["settle", "sweep", "confirm_payments"]),
-        dies_at=st.sampled_from([None, *faults.POINTS]),
+        dies_at=st.sampled_from([None, *crashpoints.POINTS]),
     )
     def a_worker_works(self, work: str, dies_at: str | None) -> None:
         def reach(point: str) -> None:
@@ -219,9 +224,9 @@ class Machine(RuleBasedStateMachine):
                 raise Died
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(faults, "reach", reach)
+            patch.setattr(crashpoints, "reach", reach)
             with contextlib.suppress(Died):
-                getattr(engine, work)()
+                getattr(worker, work)()
 
     @rule(seconds=st.sampled_from([5, 40, 400]))
     def time_passes(self, seconds: int) -> None:
@@ -313,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(60):
             self.world.mine(2)
             Cursor.objects.update(held_until=timezone.now(), read_at=timezone.now())
-            for work in (engine.settle, engine.sweep, engine.confirm_payments):
+            for work in (worker.settle, worker.sweep, worker.confirm_payments):
                 work()
             if not Payment.objects.filter(state__in=["claimed", "settling", "settled"]).exists():
                 break

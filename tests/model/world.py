@@ -19,8 +19,9 @@ from eth_account.typed_transactions import TypedTransaction
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
-from paywall.evm.addresses import checksum, topic, word
-from paywall.evm.eip3009 import (
+from paywall.effects import Send
+from paywall.rails.evm.addresses import checksum, topic, word
+from paywall.rails.evm.eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
     AUTHORIZATION_USED_TOPIC,
@@ -28,8 +29,7 @@ from paywall.evm.eip3009 import (
     TRANSFER_TOPIC,
     TransferAuthorization,
 )
-from paywall.evm.transactions import MULTICALL3
-from paywall.steps import Send
+from paywall.rails.evm.transactions import MULTICALL3
 from site_demo.chain.local import CHAIN_ID, NETWORK, USDC
 
 FACILITATOR = "http://facilitator.invalid"

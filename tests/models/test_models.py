@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from paywall.evm.tokens import TOKENS
 from paywall.models import Account, Payment, PaymentEvent, Price, Receipt, Refund, Resource
 from paywall.models.payments import State
+from paywall.rails.evm.tokens import TOKENS
 from tests.conftest import PAY_TO
 
 pytestmark = pytest.mark.django_db

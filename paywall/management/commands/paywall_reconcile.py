@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from paywall import reconciliation
-from paywall.evm.rpc import NodeError
 from paywall.management.progress import bar
-from paywall.reconciliation import Comparison
+from paywall.rails.evm import reconciliation
+from paywall.rails.evm.reconciliation import Comparison
+from paywall.rails.evm.rpc import NodeError
 
 SHOWN = 20
 """Of each kind of difference, for people; `--json` has all."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from paywall import rollups
 from paywall.management.progress import bar
+from paywall.reports import rollups
 
 
 class Command(BaseCommand):

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
-from paywall import alerts, engine, rollups
+from paywall.reports import alerts, rollups
 from paywall.schedule import (
     CONFIRM_EVERY,
     REFUND_EVERY,
@@ -21,6 +21,7 @@ from paywall.schedule import (
     SWEEP_EVERY,
     TELL_EVERY,
 )
+from paywall.settlement import worker
 
 log = logging.getLogger("paywall.run")
 
@@ -32,10 +33,10 @@ def _roll_up() -> Counter[str]:
 
 
 ROUNDS = [
-    ("settle", engine.settle, SETTLE_EVERY),
-    ("sweep", engine.sweep, SWEEP_EVERY),
-    ("confirm", engine.confirm_payments, CONFIRM_EVERY),
-    ("refund", engine.see_to_refunds, REFUND_EVERY),
+    ("settle", worker.settle, SETTLE_EVERY),
+    ("sweep", worker.sweep, SWEEP_EVERY),
+    ("confirm", worker.confirm_payments, CONFIRM_EVERY),
+    ("refund", worker.see_to_refunds, REFUND_EVERY),
     ("roll up", _roll_up, ROLL_UP_EVERY),
     ("tell", alerts.tell, TELL_EVERY),
 ]

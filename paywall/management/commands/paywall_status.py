@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from paywall import status
-from paywall.vocabulary import money
+from paywall.money import money
+from paywall.reports import status
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from paywall import declarations
+from paywall.catalog import declarations
 
 
 class Command(BaseCommand):

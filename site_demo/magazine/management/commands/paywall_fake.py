@@ -11,10 +11,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
-from paywall import database, owner_time, rollups
-from paywall.evm.tokens import TOKENS
+from paywall import business_days, durable
 from paywall.management.progress import bar
 from paywall.models import Account, Price, Resource
+from paywall.rails.evm.tokens import TOKENS
+from paywall.reports import rollups
 from site_demo.magazine import fake
 from site_demo.magazine.fake import Till, Ware, Year
 
@@ -39,17 +40,17 @@ class Command(BaseCommand):
             raise CommandError("At least one payment and one resource.")
         tills = self._tills()
         wares = self._wares(options["resources"], options["seed"])
-        until = options["until"] or owner_time.today()
+        until = options["until"] or business_days.today()
         year = Year(options["payments"], until, wares, tills, options["seed"])
         try:
-            with transaction.atomic(using=database.alias()):
+            with transaction.atomic(using=durable.alias()):
                 fake.write(year, bar(sys.stderr, "payments"))
         except Exception as error:
             raise CommandError(
                 f"This year was written already, it seems (choose another --seed): {error}"
             ) from error
-        if connections[database.alias()].vendor == "postgresql":
-            with connections[database.alias()].cursor() as cursor:
+        if connections[durable.alias()].vendor == "postgresql":
+            with connections[durable.alias()].cursor() as cursor:
                 cursor.execute("ANALYZE")
         self.stdout.write(f"{options['payments']} payments up to {until}.")
         days = rollups.rebuild(bar(sys.stderr, "days"))

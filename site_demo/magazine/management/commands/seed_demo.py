@@ -11,10 +11,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from paywall import declarations
-from paywall.evm import networks
-from paywall.evm.tokens import find_token
+from paywall.catalog import declarations
 from paywall.models import Account, Audience, Price, Resource
+from paywall.rails.evm import networks
+from paywall.rails.evm.tokens import find_token
 from site_demo.magazine.articles import ARTICLES
 from site_demo.magazine.models import Article
 

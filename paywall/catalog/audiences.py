@@ -1,0 +1,132 @@
+"""For whom which price is: what a request belongs to, and which free requests it has left.
+
+Prices for everyone cost a request nothing here; only a resource with others asks who is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
+
+from paywall import conf, durable, holders
+from paywall.holders import throttle
+from paywall.models import Audience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+    from paywall.catalog.offers import ForSale, Free, Tier
+
+log = logging.getLogger(__name__)
+
+COUPON = "HTTP_PAYWALL_COUPON"
+COUPON_PARAMETER = "coupon"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a resource is sold to one request."""
+
+    sale: ForSale
+    free: tuple[Free, ...] = ()
+    """Free quotas that it may have; there may be nothing left of them."""
+
+
+@durable.read
+def terms(request: HttpRequest, sale: ForSale) -> Terms:
+    """In each currency the cheapest of what the request's audiences pay. May query the database.
+
+    Whatever else could have been offered to this request, now or a short while ago, is still
+    taken: everyone's price from who has a coupon, a member's from who was one a minute ago.
+    """
+    members = _may_guess(request, sale)
+    mine = [
+        at
+        for at, tier in enumerate(sale.tiers)
+        if (members or tier.kind != Audience.Kind.COUPON) and _belongs(request, tier)
+    ]
+    if not mine:
+        return Terms(sale)
+    tiers = [sale.tiers[at] for at in mine]
+    free = tuple(quota for tier in tiers for quota in tier.free)
+    return Terms(sale.cheapest(tuple(mine)), free)
+
+
+def _may_guess(request: HttpRequest, sale: ForSale) -> bool:
+    """Whether the request's coupon is looked at. Wrong ones are counted, by network."""
+    brought = _coupon(request)
+    known = [tier for tier in sale.tiers if tier.kind == Audience.Kind.COUPON]
+    if not brought or not known:
+        return True
+    if throttle.COUPON_GUESSES.is_reached(request):
+        return False
+    is_wrong = not any(_belongs(request, tier) for tier in known)
+    if is_wrong and throttle.COUPON_GUESSES.count(request):
+        log.warning("Coupons are guessed from %s", holders.network_of(request))
+    return True
+
+
+def _coupon(request: HttpRequest) -> str:
+    return request.META.get(COUPON) or request.GET.get(COUPON_PARAMETER) or ""
+
+
+def url_to_keep(request: HttpRequest) -> str:
+    """The request's URL as it may be written down and shown: a coupon in it is replaced by a mark
+    that is the same for the same coupon, and tells nobody what it is."""
+    url = request.build_absolute_uri()
+    if COUPON_PARAMETER not in request.GET:
+        return url
+    address, _, query = url.partition("?")
+    parts = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if unquote_plus(name) == COUPON_PARAMETER:
+            digest = salted_hmac("paywall.coupon", unquote_plus(value)).hexdigest()
+            part = f"{COUPON_PARAMETER}=hidden-{digest[:12]}"
+        parts.append(part)
+    return f"{address}?{'&'.join(parts)}"
+
+
+def _belongs(request: HttpRequest, tier: Tier) -> bool:
+    match tier.kind:
+        case Audience.Kind.EVERYONE:
+            return True
+        case Audience.Kind.SIGNED_IN:
+            return holders.user_id(request) is not None
+        case Audience.Kind.GROUP:
+            return holders.user_id(request) is not None and tier.group_id in _groups(request)
+        case Audience.Kind.COUPON:
+            return secrets.compare_digest(_coupon(request).encode(), tier.coupon.encode())
+        case Audience.Kind.HOOK:
+            return _admits(tier.hook, request)
+    return False
+
+
+def _groups(request: HttpRequest) -> set[int]:
+    user: Any = getattr(request, "user", None)
+    if not hasattr(request, "_paywall_groups"):
+        request._paywall_groups = set(user.groups.values_list("pk", flat=True))  # type: ignore[attr-defined]
+    found: set[int] = request._paywall_groups  # type: ignore[attr-defined]
+    return found
+
+
+def _admits(name: str, request: HttpRequest) -> bool:
+    """Ask the site's own function. One that fails admits nobody."""
+    path = conf.get().audiences.get(name)
+    if path is None:
+        log.error("Audience function %r is not in PAYWALL['AUDIENCES']: it admits nobody", name)
+        return False
+    try:
+        function: Callable[[HttpRequest], bool] = import_string(path)
+        return function(request) is True
+    except Exception:
+        log.exception("Audience function %s failed: it admits nobody", path)
+        return False

@@ -1,0 +1,1 @@
+"""One request: read `gate.through` from top to bottom."""

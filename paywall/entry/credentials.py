@@ -1,0 +1,134 @@
+"""A request's claim on a payment: made anew, or taken up where an earlier request left it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from paywall import conf, holders, ledger, settlement
+from paywall.catalog import audiences
+from paywall.effects import query
+from paywall.entry import verification
+from paywall.exceptions import Code, Refused, Unavailable
+from paywall.ledger import receipts
+from paywall.models import Payment, Resource
+from paywall.models.payments import State
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from paywall.catalog.offers import ForSale
+    from paywall.effects import Steps
+    from paywall.vocabulary import Authorization, Credential, Offer
+
+CREDENTIAL_IS_ENOUGH_FOR = timedelta(minutes=10)
+"""Since the claim. Later, a signature that everybody can read in the chain proves nobody's right to
+collect: the wallet signs in, or the browser or user that paid comes back."""
+
+
+def take(
+    request: HttpRequest,
+    sale: ForSale,
+    credential: Credential,
+    offer: Offer,
+    authorization: Authorization,
+) -> Steps[Payment]:
+    """Claim the authorization, or take up its payment where an earlier request left it."""
+    url = audiences.url_to_keep(request)
+    purpose = ledger.Purpose(
+        sale.resource_id, str(request.method), url, sale.policy, holders.browser(request)
+    )
+    is_stranger = verification.is_stranger(authorization.payer)
+    if is_stranger and _is_served_in_line(sale):
+        earlier = yield from query(ledger.find, [authorization.identity])
+        if earlier is not None:
+            return (yield from _take_up(request, earlier, purpose))
+        yield from verification.require_means(request, offer, authorization, url)
+    hold = conf.get().view_timeout
+    ask_credit = sale.policy == Resource.Policy.BACKGROUND
+    ask_credit = ask_credit and verification.may_have_credit(authorization)
+    balance = (yield from verification.balance(offer, authorization)) if ask_credit else None
+
+    def claim() -> tuple[Payment, bool]:
+        return ledger.claim(
+            authorization,
+            offer,
+            purpose,
+            protocol=credential.protocol,
+            user_id=holders.user_id(request),
+            hold=hold,
+            ask_credit=ask_credit,
+            balance=balance,
+        )
+
+    payment, is_new = yield from query(claim)
+    if not is_new:
+        return (yield from _take_up(request, payment, purpose))
+    if is_stranger and ask_credit and not payment.on_credit:
+        # No room for it on credit: so its view would run first, as under `after`.
+        yield from _require_means(request, payment, offer, authorization)
+    return payment
+
+
+def _is_served_in_line(sale: ForSale) -> bool:
+    """Whether the view runs for a stranger before the money is there, and not on credit."""
+    if sale.policy == Resource.Policy.BACKGROUND:
+        return conf.get().credit_after > 0
+    return sale.policy == Resource.Policy.AFTER
+
+
+def _require_means(
+    request: HttpRequest, payment: Payment, offer: Offer, authorization: Authorization
+) -> Steps[None]:
+    """The same, for a payment that is claimed already."""
+    try:
+        yield from verification.require_means(request, offer, authorization, payment.url)
+    except Refused as refused:
+        yield from query(ledger.failed, payment, refused.code, "nothing was sent")
+        raise
+    except Unavailable:
+        yield from query(ledger.let_go, payment)
+        raise
+
+
+def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:
+    """Go on with a payment that an earlier request claimed. Raises `Refused`, `Unavailable`."""
+    transaction = payment.tx_hash
+    if (payment.resource_id, payment.method, payment.url) != (
+        purpose.resource_id,
+        purpose.method,
+        purpose.url,
+    ):
+        raise Refused(Code.RESOURCE_MISMATCH)
+    if payment.state == State.LOST:
+        raise Refused(Code.PAYMENT_LOST, transaction=transaction)
+    if payment.state == State.FAILED:
+        raise Refused(Code.PAYMENT_FAILED)
+    may_collect = yield from query(_may_collect, request, payment)
+    if payment.delivered_at is not None:
+        # Without an offer: a buyer whose response was lost must not pay for it twice.
+        receipt = (yield from query(receipts.path, payment)) if may_collect else None
+        url = request.build_absolute_uri(receipt) if receipt else ""
+        raise Refused(Code.ALREADY_USED, status=409, transaction=transaction, receipt=url)
+    if not may_collect:
+        raise Refused(Code.PROOF_REQUIRED, status=403, transaction=transaction)
+    hold = max(conf.get().view_timeout, settlement.settle_hold())
+    taken = yield from query(ledger.take_up, payment, hold)
+    if taken is None and payment.state == State.SETTLING:
+        taken = yield from settlement.overtake(payment)
+    if taken is None:
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
+    return taken
+
+
+def _may_collect(request: HttpRequest, payment: Payment) -> bool:
+    """Whether what a payment bought may go to whoever sent this request. May query."""
+    if timezone.now() - payment.created_at <= CREDENTIAL_IS_ENOUGH_FOR:
+        return True
+    if payment.holder and payment.holder == holders.browser(request):
+        return True
+    if payment.user_id is not None and payment.user_id == holders.user_id(request):
+        return True
+    return holders.wallet_of(request) == payment.payer

@@ -1,0 +1,364 @@
+"""One request through the paywall, from top to bottom.
+
+`through` is written once, as steps; the decorator runs it in a thread or on an event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from paywall import conf, durable, holders, ledger, protocols, settlement
+from paywall.catalog import audiences, offers
+from paywall.effects import Presence, call, query
+from paywall.entry import caches, credentials, responses, verification
+from paywall.entry.ways import free_quota, passes
+from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
+from paywall.ledger import receipts
+from paywall.models import Resource
+from paywall.models.payments import State
+from paywall.vocabulary import Outcome, Rejected, Settled, Unknown
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from paywall.catalog.offers import ForSale, Free, Reference
+    from paywall.effects import Steps
+    from paywall.models import Payment
+    from paywall.vocabulary import Credential, Offer
+
+log = logging.getLogger(__name__)
+
+NEVER_CHARGED = frozenset({"HEAD", "OPTIONS", "TRACE"})
+"""Methods that ask about a resource: they get the challenge, whatever they bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the gate stands before."""
+
+    find: Callable[[], Steps[Reference]]
+    """Which Resource is this? Raises `NotForSale`."""
+    view: Callable[[], Any]
+    """The view, for a request that brought a payment: nobody can forge that."""
+    view_for_browsers: Callable[[], Any]
+    """The view behind Django's CSRF check, for what a browser sends by itself."""
+    presence: Presence = field(default_factory=Presence)
+    """Whether whoever asked still waits."""
+    login_url: str | None = None
+    """Where the view itself sends people to sign in, if it says so."""
+
+
+def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
+    """Let one request through, or answer it here."""
+    try:
+        reference = yield from door.find()
+        sale = offers.peek(reference) or (yield from query(offers.load, reference))
+    except NotForSale as error:
+        log.error("%s %s cannot be sold: %s", request.method, quote(request.path), error)
+        return responses.not_for_sale()
+    caches.keep_out(request)
+
+    if sale.access != Resource.Access.REQUEST and (yield from query(passes.admits, request, sale)):
+        response: HttpResponseBase = yield from call(door.view_for_browsers)
+        responses.keep_private(response)
+        return response
+
+    free: tuple[Free, ...] = ()
+    if sale.tiers:
+        terms = yield from query(audiences.terms, request, sale)
+        sale, free = terms.sale, terms.free
+
+    offer = None
+    try:
+        credential = _credential(request)
+        if credential is None:
+            if free and request.method not in NEVER_CHARGED and not free_quota.is_prefetch(request):
+                given = yield from _give(request, door, free)
+                if given is not None:
+                    return given
+            if responses.wants_page(request):
+                return (yield from query(responses.challenge_page, request, sale))
+            return responses.challenge(request, sale)
+        urls = request.build_absolute_uri(), audiences.url_to_keep(request)
+        offer, authorization = yield from verification.check(sale, credential, urls)
+        payment = yield from credentials.take(request, sale, credential, offer, authorization)
+        return (yield from _sell(request, door, sale, payment))
+    except Refused as refused:
+        return responses.refusal(request, sale, refused, _failure(offer, refused))
+    except Unavailable as reason:
+        return responses.unavailable(reason, _failure(offer, reason))
+    except LedgerUnavailable:
+        log.exception("%s %s: nothing could be written", request.method, quote(request.path))
+        broken = Unavailable(Code.UNAVAILABLE)
+        return responses.unavailable(broken, _failure(offer, broken))
+
+
+def _give(
+    request: HttpRequest, door: Door, free: tuple[Free, ...]
+) -> Steps[HttpResponseBase | None]:
+    """A free request, if there is one left; one that delivers nothing is not counted."""
+    taken = yield from query(free_quota.take_free, request, free)
+    if taken is None:
+        return None
+    try:
+        response: HttpResponseBase = yield from call(door.view_for_browsers)
+    except BaseException:
+        yield from query(free_quota.give_back, taken)
+        raise
+    if _why_nothing_is_delivered(request, door, response):
+        yield from query(free_quota.give_back, taken)
+    responses.mark_free(response, taken.left)
+    return response
+
+
+def _why_nothing_is_delivered(
+    request: HttpRequest, door: Door, response: HttpResponseBase
+) -> Code | None:
+    """The view failed; or sent its visitor to sign in, or said that nothing is new. Every other
+    redirect is a delivery: its address may be what was bought."""
+    status = response.status_code
+    if status >= 400:
+        return Code.VIEW_FAILED
+    if status == 304 or responses.is_redirect_to_login(request, response, door.login_url):
+        return Code.NOTHING_DELIVERED
+    return None
+
+
+def _credential(request: HttpRequest) -> Credential | None:
+    if request.method in NEVER_CHARGED:
+        return None
+    return protocols.read_credential(request.META, conf.get().max_credential_bytes)
+
+
+def _sell(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Settle and serve, in the order of the resource's policy; each payment delivers once."""
+    try:
+        if payment.state == State.CLAIMED and payment.on_credit:
+            return (yield from _serve_on_credit(request, door, sale, payment))
+        if payment.state == State.CLAIMED and sale.policy != Resource.Policy.BEFORE:
+            return (yield from _serve_then_settle(request, door, sale, payment))
+        return (yield from _settle_then_serve(request, door, sale, payment))
+    except StaleMove as error:
+        # Somebody else took the payment over or delivered it, while we were at it.
+        log.warning("payment=%s: %s", payment.pk, error)
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+    except LedgerUnavailable as error:
+        if payment.state == State.CLAIMED:
+            raise
+        log.exception("payment=%s: what became of it could not be written", payment.pk)
+        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+
+
+def _serve_then_settle(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `after`: run the view, hold what it answers, settle, release."""
+    response, failed = yield from _serve_unpaid(request, door, payment)
+    if failed:
+        return response
+    delivery = _Delivery(request, door, sale)
+    try:
+        result = yield from settlement.settle(payment, then=delivery)
+        _require_settled(payment, result)
+        if not delivery.is_written:
+            yield from query(_owe, payment)
+            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
+    except BaseException:
+        _discard(response)
+        raise
+    return _release(request, response, payment, delivery)
+
+
+def _serve_on_credit(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `background`, within the exposure limits: serve at once, the engine settles."""
+    response, failed = yield from _serve_unpaid(request, door, payment)
+    if failed:
+        return response
+    return (yield from _deliver_and_release(request, door, response, sale, payment))
+
+
+def _serve_unpaid(
+    request: HttpRequest, door: Door, payment: Payment
+) -> Steps[tuple[HttpResponseBase, bool]]:
+    """Run the view before the money is taken. If it delivers nothing, the payment is not taken:
+    then True comes with what it answered."""
+    try:
+        response: HttpResponseBase = yield from call(door.view)
+    except Exception as error:
+        yield from _fail(payment, Code.VIEW_FAILED, type(error).__name__)
+        raise
+    except BaseException:
+        # Who asked is gone, and may ask again.
+        yield from query(ledger.let_go, payment, due_in=conf.get().view_timeout)
+        raise
+    why = _why_nothing_is_delivered(request, door, response)
+    if why is None:
+        return response, False
+    yield from _fail(payment, why, f"status {response.status_code}")
+    outcome = _outcome(payment, success=False, code=why)
+    responses.mark_paid(response, outcome, None)
+    return response, True
+
+
+def _settle_then_serve(
+    request: HttpRequest, door: Door, sale: ForSale, payment: Payment
+) -> Steps[HttpResponseBase]:
+    """Policy `before`, and every payment that is collected after a first request broke off."""
+    if payment.state == State.CLAIMED:
+        _require_settled(payment, (yield from settlement.settle(payment)))
+    elif payment.state == State.SETTLING:
+        result = yield from settlement.resolve(payment, buyer_waits=True)
+        _require_settled(payment, result)
+    # Settled, and ours to deliver: nobody else shall run the view meanwhile.
+    yield from query(ledger.hold, payment, conf.get().view_timeout)
+    try:
+        response: HttpResponseBase = yield from call(door.view)
+    except BaseException:
+        yield from query(_owe, payment)
+        raise
+    if _why_nothing_is_delivered(request, door, response):
+        _mark_paid(request, response, payment, (yield from query(_owe, payment)))
+        return response
+    return (yield from _deliver_and_release(request, door, response, sale, payment))
+
+
+def _deliver_and_release(
+    request: HttpRequest,
+    door: Door,
+    response: HttpResponseBase,
+    sale: ForSale,
+    payment: Payment,
+) -> Steps[HttpResponseBase]:
+    delivery = _Delivery(request, door, sale)
+    try:
+        yield from query(delivery, payment)
+        if not delivery.is_written:
+            yield from query(ledger.let_go, payment)
+            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
+    except BaseException:
+        _discard(response)
+        raise
+    return _release(request, response, payment, delivery)
+
+
+class _Delivery:
+    """What is written when a payment delivers, and what the response needs of it.
+
+    To who hung up meanwhile nothing is delivered: it is there to be collected.
+    """
+
+    def __init__(self, request: HttpRequest, door: Door, sale: ForSale) -> None:
+        self.request, self.door, self.sale = request, door, sale
+        self.is_written = False
+        self.receipt: str | None = None
+        self.secret: str | None = None
+
+    def __call__(self, payment: Payment) -> None:
+        if self.door.presence.is_gone:
+            return
+        self.receipt, self.secret = _deliver(payment, self.sale, self.request)
+        self.is_written = True
+
+
+@durable.write
+def _deliver(
+    payment: Payment, sale: ForSale, request: HttpRequest
+) -> tuple[str | None, str | None]:
+    """One transaction: once this is written, nothing may fail any more before the release."""
+    ledger.delivered(payment, sale)
+    secret = None
+    if sale.access != Resource.Access.REQUEST:
+        secret = holders.secret_of(request)
+        ledger.grant_pass(payment, sale.pass_seconds, holders.hash_of(secret))
+    return receipts.path(payment), secret
+
+
+@durable.write
+def _owe(payment: Payment) -> str | None:
+    """The view failed after the money was taken: the buyer may collect, with its receipt."""
+    ledger.let_go(payment)
+    return receipts.path(payment)
+
+
+def _release(
+    request: HttpRequest, response: HttpResponseBase, payment: Payment, delivery: _Delivery
+) -> HttpResponseBase:
+    _mark_paid(request, response, payment, delivery.receipt)
+    if delivery.secret is not None:
+        holders.hand(request, response, delivery.secret)
+    caches.answer_whole(request)
+    return response
+
+
+def _require_settled(payment: Payment, result: Settled | Rejected | Unknown) -> None:
+    """Raise what the buyer has to be told unless the payment is settled."""
+    match result:
+        case Unknown():
+            raise Unavailable(
+                Code.SETTLEMENT_PENDING, transaction=result.transaction or payment.tx_hash
+            )
+        case Rejected(ours=True):
+            log.error("payment=%s not taken: %s %s", payment.pk, result.code, result.detail)
+            raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
+        case Rejected():
+            detail = f"Nothing was charged: {result.code}."
+            raise Refused(Code.SETTLEMENT_REFUSED, detail)
+
+
+def _fail(payment: Payment, code: Code, why: str) -> Steps[None]:
+    """Nothing was delivered, so the payment is not taken. If that cannot be written, the sweep
+    will."""
+    try:
+        yield from query(ledger.failed, payment, code, why)
+    except (LedgerUnavailable, StaleMove):
+        log.exception("payment=%s was not taken; the view failed (%s)", payment.pk, why)
+
+
+def _mark_paid(
+    request: HttpRequest, response: HttpResponseBase, payment: Payment, receipt: str | None
+) -> None:
+    receipt_url = request.build_absolute_uri(receipt) if receipt else None
+    responses.mark_paid(response, _outcome(payment, success=True), receipt_url)
+
+
+def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
+    return Outcome(
+        success=success,
+        network=payment.network,
+        transaction=payment.tx_hash,
+        payer=payment.payer,
+        error_code=code,
+        amount=payment.amount if success else "",
+        extra={"settlement": "pending"} if success and not payment.tx_hash else {},
+    )
+
+
+def _failure(offer: Offer | None, reason: Refused | Unavailable) -> Outcome:
+    return Outcome(
+        success=False,
+        network=offer.network if offer else "",
+        transaction=reason.transaction,
+        error_code=str(reason.code),
+        error_message=reason.detail,
+    )
+
+
+def _discard(response: HttpResponseBase) -> None:
+    """Free what a response holds (an open file, say) that will not go out.
+
+    Not `response.close()`: that would tell Django that the request is over.
+    """
+    for closer in response._resource_closers:  # type: ignore[attr-defined]
+        try:
+            closer()
+        except Exception:
+            log.exception("A response that was held back could not be closed")

@@ -1,0 +1,1 @@
+"""Reasons to let a request through without a payment of its own."""

@@ -1,0 +1,1 @@
+"""This site as the facilitator of others."""

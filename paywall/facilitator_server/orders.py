@@ -1,0 +1,123 @@
+"""What a client of this facilitator asks for, read from the bodies of x402 v1 and v2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+from x402.schemas import (
+    PaymentPayload,
+    PaymentPayloadV1,
+    PaymentRequirements,
+    PaymentRequirementsV1,
+)
+
+from paywall.rails.evm import exact, networks, nodes
+from paywall.rails.evm.addresses import checksum, read_uint256
+from paywall.vocabulary import Offer
+
+LONGEST_NAME = 200
+"""Of a token or its version: what is made of it is kept, and a stranger chooses it."""
+
+
+class Malformed(Exception):
+    """Not a request that can be answered; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One payment, and what it is for."""
+
+    offer: Offer
+    payload: Mapping[str, Any]
+    url: str
+    named: str
+    """The network, as the client spells it."""
+
+
+def read(body: bytes) -> Asked:
+    """Raises `Malformed`."""
+    try:
+        request = json.loads(body)
+        version = request["x402Version"]
+        payload, requirements = request["paymentPayload"], request["paymentRequirements"]
+        if version == 1:
+            return _v1(payload, requirements)
+        if version == 2:
+            return _v2(payload, requirements)
+    except (ValueError, KeyError, TypeError, ValidationError, RecursionError) as error:
+        raise Malformed(f"invalid request: {type(error).__name__}") from error
+    raise Malformed("x402Version must be 1 or 2")
+
+
+def _v2(payload: Any, requirements: Any) -> Asked:
+    presented = PaymentPayload.model_validate(payload)
+    wanted = PaymentRequirements.model_validate(requirements)
+    offer = _offer(
+        wanted.scheme,
+        wanted.network,
+        wanted.asset,
+        wanted.amount,
+        wanted.pay_to,
+        wanted.max_timeout_seconds,
+        wanted.extra or {},
+    )
+    url = presented.resource.url if presented.resource else ""
+    return Asked(offer, presented.payload, url, wanted.network)
+
+
+def _v1(payload: Any, requirements: Any) -> Asked:
+    presented = PaymentPayloadV1.model_validate(payload)
+    wanted = PaymentRequirementsV1.model_validate(requirements)
+    network = networks.from_v1_name(wanted.network)
+    if network is None or presented.network != wanted.network:
+        raise Malformed("the network is not known")
+    offer = _offer(
+        wanted.scheme,
+        network,
+        wanted.asset,
+        wanted.max_amount_required,
+        wanted.pay_to,
+        wanted.max_timeout_seconds,
+        wanted.extra or {},
+    )
+    return Asked(offer, presented.payload, wanted.resource, wanted.network)
+
+
+def _offer(
+    scheme: str,
+    network: str,
+    asset: str,
+    amount: str,
+    pay_to: str,
+    timeout: int,
+    extra: Mapping[str, Any],
+) -> Offer:
+    """Raises `ValueError`, `Malformed`."""
+    if exact.get(scheme) is None:
+        raise Malformed("the scheme is not supported")
+    if nodes.of(network) is None:
+        raise Malformed("the network is not served here")
+    if not {"name", "version"} <= set(extra):
+        raise Malformed("extra must have the token's EIP-712 name and version")
+    if max(len(str(extra[name])) for name in ("name", "version")) > LONGEST_NAME:
+        raise Malformed("the token's EIP-712 name or version is too long")
+    return Offer(
+        scheme=scheme,
+        network=network,
+        asset=checksum(asset),
+        amount=read_uint256(amount),
+        pay_to=checksum(pay_to),
+        timeout=timeout,
+        extra={"name": str(extra["name"]), "version": str(extra["version"])},
+        account_id=0,
+        price_id=0,
+        price=Decimal(0),
+        currency="",
+        symbol="",
+        decimals=0,
+    )

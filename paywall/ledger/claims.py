@@ -1,0 +1,121 @@
+"""The insert is the lock: one identity, one Payment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError
+from django.utils import timezone
+
+from paywall import durable
+from paywall.catalog import coupons
+from paywall.exceptions import LedgerUnavailable
+from paywall.ledger import exposure
+from paywall.models import Account, Payment, PaymentEvent, Resource
+from paywall.models.payments import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from paywall.vocabulary import Authorization, Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a payment is made for; it serves nothing else."""
+
+    resource_id: int
+    method: str
+    url: str
+    policy: str = Resource.Policy.AFTER.value
+    """The resource's, when it was sold."""
+    holder: str = ""
+    """The hash of the secret of the browser that pays; "" where it brings none."""
+
+
+def claim(
+    authorization: Authorization,
+    offer: Offer,
+    purpose: Purpose,
+    *,
+    protocol: str,
+    user_id: Any = None,
+    hold: float,
+    ask_credit: bool = False,
+    balance: Decimal | None = None,
+) -> tuple[Payment, bool]:
+    """The payment of an authorization, and whether this call made it.
+
+    The insert is the lock: of any number of callers with one authorization, one gets True and
+    holds the payment for `hold` seconds. With `ask_credit` it may come out `on_credit`: then it
+    may deliver before it is settled; but its payer never owes more than `balance`, if that is
+    known (in units of the currency). Raises `Refused` where a coupon is used up.
+    """
+    now = timezone.now()
+    payment = Payment(
+        identity=authorization.identity,
+        resource_id=purpose.resource_id,
+        account_id=offer.account_id,
+        user_id=user_id,
+        method=purpose.method,
+        url=purpose.url,
+        holder=purpose.holder,
+        protocol=protocol,
+        policy=purpose.policy,
+        offer=offer.snapshot(),
+        payload=dict(authorization.payload),
+        network=offer.network,
+        payer=authorization.payer,
+        amount=str(offer.amount),
+        price=offer.price,
+        currency=offer.currency,
+        state=State.CLAIMED,
+        expires_at=authorization.expires_at,
+        created_at=now,
+        held_until=now + timedelta(seconds=hold),
+        due_at=now,
+    )
+    try:
+        _insert(payment, ask_credit, balance)
+    except LedgerUnavailable as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        earlier = find([authorization.identity])
+        if earlier is None:
+            raise
+        return earlier, False
+    return payment, True
+
+
+@durable.write
+def _insert(payment: Payment, ask_credit: bool, balance: Decimal | None) -> None:
+    durable.set_fields(payment, on_credit=ask_credit and exposure.give(payment, balance))
+    durable.insert(payment)
+    coupons.use(payment)
+    if payment.on_credit and not exposure.count_for_all(payment):
+        durable.set_fields(payment, on_credit=False)
+        payment.save(using=durable.alias(), update_fields=["on_credit"])
+
+
+@durable.write
+def prune(keys: Sequence[int]) -> int:
+    """Delete payments that failed and left nothing behind, with their events. Returns how many."""
+    rows = Payment.objects.using(durable.alias()).filter(
+        pk__in=keys, state=State.FAILED, receipt__isnull=True, access_pass__isnull=True
+    )
+    left = list(rows.filter(refunds__isnull=True).values_list("pk", flat=True))
+    PaymentEvent.objects.using(durable.alias()).filter(payment__in=left).delete()
+    return Payment.objects.using(durable.alias()).filter(pk__in=left).delete()[0]
+
+
+def account(payment: Payment) -> Account:
+    """Where it goes, with how deep in the chain it must be to be final."""
+    return Account.objects.using(durable.alias()).get(pk=payment.account_id)
+
+
+def find(identities: list[str]) -> Payment | None:
+    """The payment of an authorization that may be spelled in several identities, or None."""
+    return Payment.objects.using(durable.alias()).filter(identity__in=identities).first()

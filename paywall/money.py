@@ -1,0 +1,18 @@
+"""Amounts of a currency, as prices have them: `Decimal`, in the owner's currency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+MOST = 100_000_000
+"""A price's highest amount: what sums by day can hold some hundred times."""
+
+
+def money(amount: Decimal) -> str:
+    """An amount of a currency for people: two decimals at least, more where it has them."""
+    plain = f"{amount.normalize():f}"
+    whole, _, fraction = plain.partition(".")
+    return f"{whole}.{fraction:0<2}"

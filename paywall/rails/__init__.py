@@ -1,0 +1,1 @@
+"""The ways in which money moves, and is proven to have moved."""

@@ -1,0 +1,129 @@
+"""`exact` by EIP-3009: the token's own `transferWithAuthorization`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from paywall.exceptions import Code, Refused
+from paywall.rails.evm import eip3009, evidence, networks, transactions
+from paywall.rails.evm.eip3009 import TransferAuthorization
+from paywall.vocabulary import Authorization, Finding, Offer
+
+from .base import Terms, could_be_contract, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paywall.effects import Steps
+    from paywall.rails.evm.rpc import Node, TransactionReceipt
+    from paywall.vocabulary import Clue, Credential
+
+_EARLIEST_USE = timedelta(minutes=15)
+"""How long before our claim an authorization may have been used: clocks differ."""
+
+_NOT_DEPLOYED = bytes.fromhex("6492") * 16
+"""What a signature ends with that brings its wallet's deployment along (ERC-6492)."""
+
+
+class Eip3009:
+    """What most buyers sign."""
+
+    member = "authorization"
+
+    def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
+        """By recipient and amount; tokens of one network are told apart by the signature."""
+        authorization, signature = _read(credential.payload)
+        candidates = [
+            offer
+            for offer in offers
+            if offer.network == credential.network
+            and offer.pay_to == authorization.to
+            and offer.amount == authorization.value
+        ]
+        for offer in candidates:
+            if eip3009.signer(_digest(authorization, offer), signature) == authorization.payer:
+                return offer
+        return candidates[0] if candidates else None
+
+    def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
+        authorization, _ = _read(credential.payload)
+        return [_identity(credential.network, asset, authorization) for asset in assets]
+
+    def read(
+        self, credential: Credential, offer: Offer, now: float, tolerance: float
+    ) -> Authorization:
+        authorization, signature = _read(credential.payload)
+        terms = Terms(
+            authorization.to,
+            authorization.value,
+            authorization.valid_after,
+            authorization.valid_before,
+        )
+        terms.check(offer, now, tolerance)
+        return Authorization(
+            identity=_identity(offer.network, offer.asset, authorization),
+            payer=authorization.payer,
+            expires_at=moment(authorization.valid_before),
+            payload={
+                "signature": "0x" + signature.hex(),
+                "authorization": authorization.json(),
+            },
+            network=offer.network,
+            proven=eip3009.signer(_digest(authorization, offer), signature) == authorization.payer,
+        )
+
+    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+        """Only a contract wallet's signature is not for us to check."""
+        return (yield from could_be_contract(authorization, node))
+
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        authorization, signature = _read(payload)
+        if signature.endswith(_NOT_DEPLOYED):
+            return None
+        return offer.asset, transactions.transfer_with_authorization(authorization, signature)
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        question = evidence.Question(offer.asset, _read(payload)[0], since=0, confirmations=1)
+        return evidence.moved(receipt, question)
+
+    def find(
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+    ) -> Steps[Finding]:
+        question = evidence.Question(
+            token=offer.asset,
+            authorization=_read(payload)[0],
+            since=int((clue.since - _EARLIEST_USE).timestamp()),
+            confirmations=clue.confirmations,
+            transaction=clue.transaction,
+            log_range=clue.log_range,
+        )
+        chain_id = networks.chain_id(offer.network)
+        return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))
+
+
+def identity(network: str, asset: str, payer: str, nonce: str) -> str:
+    """By what a payment is known; the token uses a payer's nonce once."""
+    return f"eip3009:{network}:{asset}:{payer}:{nonce}".lower()
+
+
+def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
+    fields = payload.get("authorization")
+    try:
+        authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
+        return authorization, eip3009.read_signature(payload.get("signature"))
+    except ValueError as error:
+        raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
+
+
+def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:
+    return identity(network, asset, authorization.payer, authorization.nonce)
+
+
+def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:
+    domain = eip3009.domain_separator(
+        offer.extra["name"], offer.extra["version"], networks.chain_id(offer.network), offer.asset
+    )
+    return authorization.digest(domain)

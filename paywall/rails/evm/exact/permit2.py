@@ -1,0 +1,90 @@
+"""`exact` by Permit2: for tokens without EIP-3009, through x402's own proxy contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paywall.exceptions import Code, Refused
+from paywall.rails.evm import eip3009, evidence, networks, permit2
+from paywall.rails.evm.permit2 import PermitTransfer
+from paywall.vocabulary import Authorization, Finding, Offer
+
+from .base import Terms, could_be_contract, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paywall.effects import Steps
+    from paywall.rails.evm.rpc import Node, TransactionReceipt
+    from paywall.vocabulary import Clue, Credential
+
+
+class Permit2:
+    """What buyers sign who approved Permit2 for a token. Whether they did, /verify must say."""
+
+    member = "permit2Authorization"
+
+    def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
+        return None  # x402 v1 knows no Permit2
+
+    def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
+        return [_identity(credential.network, _read(credential.payload)[0])]
+
+    def read(
+        self, credential: Credential, offer: Offer, now: float, tolerance: float
+    ) -> Authorization:
+        permit, signature = _read(credential.payload)
+        if permit.spender != permit2.PROXY:
+            raise Refused(Code.NO_MATCHING_OFFER, "The spender is not x402's Permit2 proxy.")
+        if permit.token != offer.asset:
+            raise Refused(Code.NO_MATCHING_OFFER, "The payment is in another token.")
+        terms = Terms(permit.to, permit.value, permit.valid_after, permit.deadline)
+        terms.check(offer, now, tolerance)
+        return Authorization(
+            identity=_identity(offer.network, permit),
+            payer=permit.payer,
+            expires_at=moment(permit.deadline),
+            payload={
+                "signature": "0x" + signature.hex(),
+                "permit2Authorization": permit.json(),
+            },
+            proven=False,
+            network=offer.network,
+        )
+
+    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+        """/verify knows the allowance; a plain key's signature is checked here all the same."""
+        permit, signature = _read(authorization.payload)
+        digest = permit.digest(networks.chain_id(authorization.network))
+        if eip3009.signer(digest, signature) == permit.payer:
+            return True
+        return (yield from could_be_contract(authorization, node))
+
+    def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
+        return None  # allowances come into it: the official package knows how
+
+    def paid_in(
+        self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
+    ) -> bool:
+        return permit2.moved(receipt, _read(payload)[0])
+
+    def find(
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+    ) -> Steps[Finding]:
+        question = permit2.Question(_read(payload)[0], clue.confirmations, clue.transaction)
+        chain_id = networks.chain_id(offer.network)
+        return (yield from evidence.on_chain(node, chain_id, permit2.look(node, question)))
+
+
+def _read(payload: Mapping[str, Any]) -> tuple[PermitTransfer, bytes]:
+    fields = payload.get("permit2Authorization")
+    try:
+        permit = PermitTransfer.read(fields if isinstance(fields, dict) else {})
+        return permit, eip3009.read_signature(payload.get("signature"))
+    except ValueError as error:
+        raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
+
+
+def _identity(network: str, permit: PermitTransfer) -> str:
+    """A Permit2 nonce is used once by its owner, whatever the token."""
+    return f"permit2:{network}:{permit.payer}:{permit.nonce}".lower()

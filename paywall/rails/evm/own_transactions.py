@@ -1,0 +1,467 @@
+"""Transactions of our own wallets: written, sent, watched, replaced.
+
+A transaction is written before it is sent, with its nonce and all that it takes to sign it
+again. So a crash loses nothing: whoever finds it sends the same bytes once more. The wallet's
+row in the database is the lock on its nonces, for any number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.db.models import F, Q
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from paywall import conf, durable
+from paywall.effects import query, wait
+from paywall.logs import plain
+from paywall.models import Carriage, Tally, Transaction, Wallet
+from paywall.rails.evm import networks, nodes, transactions
+from paywall.rails.evm.rpc import Node, NodeError
+from paywall.rails.evm.transactions import GWEI, Draft, Fees
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from paywall.effects import Steps
+    from paywall.rails.evm.rpc import TransactionReceipt
+    from paywall.secret import Secret
+
+log = logging.getLogger(__name__)
+
+State = Transaction.State
+
+BALANCE_BELIEVED_FOR = timedelta(seconds=30)
+BALANCE_WATCHED_EVERY = timedelta(minutes=5)
+SEND_AGAIN_AFTER = timedelta(seconds=10)
+
+_IS_THERE = ("already known", "already imported", "known transaction")
+
+
+class NotSent(Exception):
+    """Certain: nothing was written and nothing was sent."""
+
+
+class AlreadyCarried(Exception):
+    """Somebody else has just written a transaction that carries the same."""
+
+
+BURNT_COUNTS_FOR = timedelta(hours=1)
+"""For so long a payer whose transaction failed is not settled for again, and its cost counts."""
+
+
+def write(
+    key: Secret,
+    network: str,
+    to: str,
+    data: str,
+    gas: int,
+    identities: Iterable[str],
+    also: Callable[[Transaction], None] | None = None,
+    newest: int | None = None,
+) -> Steps[Transaction]:
+    """Write a transaction that carries the identities; `send` is the next thing to do.
+
+    `also` is called with it in the database transaction that writes it. With `newest`, the
+    key of the newest one that carries the same as far as the caller knows (0: none), this raises
+    `AlreadyCarried` if there is a newer one: the wallet's row is the lock. Raises `NotSent`, and
+    what `also` raises.
+    """
+    identities = list(identities)
+    node = nodes.of(network)
+    if node is None:
+        raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
+    address = transactions.wallet(key).address
+    try:
+        fees = yield from _fees(node)
+        yield from _require_gas(node, network, address, gas * fees.most)
+        on_chain = yield from node.transaction_count(address)
+    except NodeError as error:
+        raise NotSent(str(error)) from error
+
+    @durable.write
+    def insert() -> Transaction:
+        wallet = _next_nonce(network, address, on_chain)
+        if newest is not None:
+            carriages = Carriage.objects.using(durable.alias()).filter(identity__in=identities)
+            newer = carriages.filter(transaction__gt=newest)
+            if newer.exclude(transaction__state=State.DROPPED).exists():
+                raise AlreadyCarried
+        draft = Draft(networks.chain_id(network), wallet.next_nonce - 1, to, data, gas, fees)
+        now = timezone.now()
+        transaction = Transaction(
+            wallet=wallet,
+            nonce=draft.nonce,
+            to=to,
+            data=data,
+            gas=gas,
+            max_fee=fees.most,
+            tip=fees.tip,
+            hash=transactions.sign(draft, key).hash,
+            created_at=now,
+            signed_at=now,
+        )
+        using = durable.alias()
+        transaction.save(using=using, force_insert=True)
+        Carriage.objects.using(using).bulk_create(
+            Carriage(transaction=transaction, identity=identity) for identity in identities
+        )
+        if also is not None:
+            also(transaction)
+        return transaction
+
+    return (yield from query(insert))
+
+
+def send(transaction: Transaction) -> Steps[None]:
+    """Hand a written transaction to the network. Once more does no harm; never raises."""
+    node, key = nodes.of(transaction.wallet.network), _key(transaction.wallet)
+    if node is None or key is None:
+        trouble = "there is no node" if node is None else "its key is not in the settings"
+    else:
+        try:
+            yield from node.send_raw(transactions.sign(_draft(transaction), key).raw)
+            trouble = ""
+        except NodeError as error:
+            trouble = "" if any(known in str(error).lower() for known in _IS_THERE) else str(error)
+    if trouble:
+        log.warning("transaction=%s was not sent: %s", transaction.hash, trouble)
+    yield from query(_note_sent, transaction, trouble)
+
+
+def wait_for(transaction: Transaction, seconds: float) -> Steps[TransactionReceipt | None]:
+    """Its receipt once a block has it, or None after so many seconds."""
+    deadline, pause = time.monotonic() + seconds, 0.02
+    while True:
+        try:
+            receipt = yield from find_receipt(transaction)
+        except NodeError:
+            receipt = None
+        if receipt is not None:
+            return receipt
+        if time.monotonic() + pause > deadline:
+            return None
+        yield from wait(pause)
+        pause = min(1.0, pause * 1.6)
+
+
+def find_receipt(transaction: Transaction) -> Steps[TransactionReceipt | None]:
+    """The receipt of whichever of its hashes is on the chain, noted. Raises `NodeError`."""
+    node = nodes.of(transaction.wallet.network)
+    if node is None:
+        raise NodeError("there is no node")
+    for hash_ in transaction.hashes:
+        receipt = yield from node.receipt(hash_)
+        if receipt is not None:
+            yield from query(_note_mined, transaction, receipt)
+            return receipt
+    return None
+
+
+def tend(transaction: Transaction) -> Steps[TransactionReceipt | None]:
+    """Look after a signed transaction: its receipt if it has one by now.
+
+    Otherwise it is sent again, or replaced by one with higher fees when no block took it for
+    long; or given up where its nonce was used by another. Raises `NodeError`.
+    """
+    receipt = yield from find_receipt(transaction)
+    if receipt is not None:
+        return receipt
+    node = nodes.of(transaction.wallet.network)
+    assert node is not None
+    used = yield from node.transaction_count(transaction.wallet.address, "latest")
+    if used > transaction.nonce:
+        # Mined between the two questions, or somebody else uses this key.
+        receipt = yield from find_receipt(transaction)
+        if receipt is None and (yield from _agree_it_is_used(node, transaction)):
+            yield from query(_drop, transaction)
+        return receipt
+    if used < transaction.nonce:
+        # An earlier one is missing; if it had been mined, a reorganisation took it.
+        yield from query(_reopen, transaction.wallet, used)
+    now = timezone.now()
+    if now - transaction.signed_at > timedelta(seconds=conf.get().replace_after):
+        yield from _raise_fees(transaction, node)
+        yield from send(transaction)
+    elif transaction.sent_at is None or now - transaction.sent_at > SEND_AGAIN_AFTER:
+        yield from send(transaction)
+    return None
+
+
+def unfinished() -> list[Transaction]:
+    """Those that no block has yet, in the order of their nonces."""
+    return list(
+        Transaction.objects.using(durable.alias())
+        .filter(state=State.SIGNED)
+        .select_related("wallet")
+        .order_by("wallet", "nonce")
+    )
+
+
+def carrying(identity: str) -> Transaction | None:
+    """The newest transaction that carries this, unless it was dropped."""
+    return (
+        Transaction.objects.using(durable.alias())
+        .filter(carries__identity=identity)
+        .exclude(state=State.DROPPED)
+        .select_related("wallet")
+        .order_by("-pk")
+        .first()
+    )
+
+
+@durable.write
+def forget_blocks(network: str, since: int) -> None:
+    """A reorganisation took the blocks from `since` on: what was in them is looked for again."""
+    rows = Transaction.objects.using(durable.alias()).filter(wallet__network=network)
+    _back_to_signed(rows.filter(block_number__gte=since))
+
+
+@durable.write
+def reopen(transaction: Transaction) -> None:
+    """The block that had it is gone."""
+    _back_to_signed(Transaction.objects.using(durable.alias()).filter(pk=transaction.pk))
+    transaction.refresh_from_db(using=durable.alias())
+
+
+@durable.write
+def _reopen(wallet: Wallet, nonce: int) -> None:
+    rows = Transaction.objects.using(durable.alias()).filter(wallet=wallet)
+    _back_to_signed(rows.filter(nonce__gte=nonce))
+
+
+def _back_to_signed(rows: QuerySet[Transaction]) -> None:
+    rows.filter(state=State.MINED).update(
+        state=State.SIGNED, block_number=None, sent_at=None, signed_at=timezone.now()
+    )
+
+
+def price_of_gas(network: str, key: Secret, gas: int) -> Steps[int]:
+    """What a unit of gas will cost at most, in wei, for a wallet that can pay for so much of it.
+
+    Raises `NodeError`; `NotSent` beyond the ceiling, or if it cannot.
+    """
+    node = nodes.of(network)
+    if node is None:
+        raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
+    most = (yield from _fees(node)).most
+    yield from _require_gas(node, network, transactions.wallet(key).address, gas * most)
+    return most
+
+
+def note_burnt(payer: str) -> None:
+    """A transaction for a payer failed, at our cost: it is not settled for again for a while."""
+    _note_burnt(payer, timezone.now() + BURNT_COUNTS_FOR)
+
+
+@durable.write
+def _note_burnt(payer: str, until: datetime) -> None:
+    scope = f"burnt {payer}"
+    Tally.objects.using(durable.alias()).update_or_create(
+        scope=scope, defaults={"count": 1, "ends_at": until}
+    )
+
+
+def is_burning(payer: str) -> bool:
+    """Whether a transaction for that payer failed of late."""
+    rows = Tally.objects.using(durable.alias()).filter(scope=f"burnt {payer}")
+    return rows.filter(ends_at__gt=timezone.now()).exists()
+
+
+def burnt_of_late() -> dict[str, Decimal]:
+    """What failed transactions cost within an hour, in each network's coin."""
+    since = timezone.now() - BURNT_COUNTS_FOR
+    rows = Transaction.objects.using(durable.alias()).filter(
+        state=State.MINED, created_at__gt=since, succeeded=False
+    )
+    found: dict[str, Decimal] = {}
+    for transaction in rows.select_related("wallet"):
+        network = transaction.wallet.network
+        found[network] = found.get(network, Decimal(0)) + (transaction.fee or Decimal(0))
+    return found
+
+
+def watch_gas() -> Steps[None]:
+    """Read the balances that nobody read for a while, so that an idle wallet is noticed too.
+
+    Raises `NodeError`.
+    """
+    stale = timezone.now() - BALANCE_WATCHED_EVERY
+    for wallet in (yield from query(_unwatched, stale)):
+        node = nodes.of(wallet.network)
+        if node is not None and _key(wallet) is not None:
+            balance = yield from node.coins(wallet.address)
+            yield from query(_note_balance, wallet.network, wallet.address, balance)
+
+
+def _unwatched(since: datetime) -> list[Wallet]:
+    wallets = Wallet.objects.using(durable.alias())
+    return list(wallets.filter(Q(balance_at=None) | Q(balance_at__lt=since)))
+
+
+def _fees(node: Node) -> Steps[Fees]:
+    """What a transaction offers now. Raises `NodeError`, `NotSent` beyond the ceiling."""
+    base, tip = yield from node.fees()
+    ceiling = _ceiling()
+    if base > ceiling:
+        raise NotSent(
+            f"gas costs {base / GWEI:.3f} gwei, beyond the ceiling of {ceiling / GWEI:.3f}"
+        )
+    return Fees.now(base, tip, ceiling)
+
+
+def _ceiling() -> int:
+    return int(conf.get().gas_price_ceiling * GWEI)
+
+
+def _require_gas(node: Node, network: str, address: str, cost: int) -> Steps[None]:
+    """Raise `NotSent` if the wallet cannot pay; the balance is read now and then."""
+    balance = yield from query(_known_balance, network, address)
+    if balance is None:
+        balance = yield from node.coins(address)
+        yield from query(_note_balance, network, address, balance)
+    if balance < cost:
+        raise NotSent(f"the wallet {address} has too little to pay for gas")
+
+
+def _known_balance(network: str, address: str) -> int | None:
+    fresh = timezone.now() - BALANCE_BELIEVED_FOR
+    wallet = (
+        Wallet.objects.using(durable.alias())
+        .filter(network=network, address=address, balance_at__gt=fresh)
+        .first()
+    )
+    return int(wallet.balance) if wallet else None
+
+
+@durable.write
+def _note_balance(network: str, address: str, balance: int) -> None:
+    wallets = Wallet.objects.using(durable.alias())
+    wallet, _ = wallets.update_or_create(
+        network=network,
+        address=address,
+        defaults={"balance": str(balance), "balance_at": timezone.now()},
+    )
+    if wallet.is_low:
+        log.error("The wallet %s on %s is low on gas: %.6f left", address, network, wallet.coins)
+
+
+def _next_nonce(network: str, address: str, on_chain: int) -> Wallet:
+    """Take a wallet's next nonce; its row is locked until the transaction commits."""
+    wallets = Wallet.objects.using(durable.alias())
+    wallets.bulk_create([Wallet(network=network, address=address)], ignore_conflicts=True)
+    mine = wallets.filter(network=network, address=address)
+    mine.update(next_nonce=Greatest(F("next_nonce"), on_chain) + 1)
+    return mine.get()
+
+
+@durable.write
+def _note_sent(transaction: Transaction, trouble: str) -> None:
+    sent_at = transaction.sent_at if trouble else timezone.now()
+    durable.set_fields(transaction, trouble=plain(trouble), sent_at=sent_at)
+    transaction.save(using=durable.alias(), update_fields=["sent_at", "trouble"])
+
+
+@durable.write
+def _note_mined(transaction: Transaction, receipt: TransactionReceipt) -> None:
+    rows = Transaction.objects.using(durable.alias())
+    # Another worker may have replaced it meanwhile: its hashes are read here, and none is lost.
+    row = rows.select_for_update().get(pk=transaction.pk)
+    changes = {
+        "hash": receipt.transaction,
+        "earlier_hashes": [h for h in row.hashes if h != receipt.transaction],
+        "state": State.MINED,
+        "succeeded": receipt.succeeded,
+        "block_number": receipt.block_number,
+        "gas_used": receipt.gas_used,
+        "gas_price": receipt.gas_price,
+    }
+    rows.filter(pk=transaction.pk).update(**changes)
+    durable.set_fields(transaction, **changes)
+
+
+@durable.write
+def _drop(transaction: Transaction) -> None:
+    rows = Transaction.objects.using(durable.alias()).filter(pk=transaction.pk)
+    if not rows.filter(state=State.SIGNED).update(state=State.DROPPED):
+        return
+    log.error(
+        "transaction=%s is dropped: its nonce was used by something else that has the key",
+        transaction.hash,
+    )
+    durable.set_fields(transaction, state=State.DROPPED)
+
+
+def _agree_it_is_used(node: Node, transaction: Transaction) -> Steps[bool]:
+    """Whether every node says that the nonce is used, and none has the transaction."""
+    for single in node.each():
+        used = yield from single.transaction_count(transaction.wallet.address, "latest")
+        if used <= transaction.nonce:
+            return False
+        for hash_ in transaction.hashes:
+            if (yield from single.receipt(hash_)) is not None:
+                return False
+    return True
+
+
+def _raise_fees(transaction: Transaction, node: Node) -> Steps[None]:
+    """Sign it again for more, with the same nonce: one of the two gets into a block."""
+    key = _key(transaction.wallet)
+    try:
+        now = yield from _fees(node)
+    except NotSent as error:
+        log.warning("transaction=%s waits: %s", transaction.hash, error)
+        return
+    raised = Fees(transaction.max_fee, transaction.tip).raised(now, _ceiling())
+    if key is None or raised is None:
+        log.warning("transaction=%s waits: it cannot offer more", transaction.hash)
+        return
+    yield from query(_replace, transaction, raised, key)
+
+
+@durable.write
+def _replace(transaction: Transaction, fees: Fees, key: Secret) -> None:
+    """Written before it is sent, and only if nobody else did so meanwhile."""
+    rows = Transaction.objects.using(durable.alias())
+    row = rows.select_for_update().select_related("wallet").get(pk=transaction.pk)
+    if row.state == State.SIGNED and row.hash == transaction.hash:
+        row.max_fee, row.tip = fees.most, fees.tip
+        changes = {
+            "max_fee": fees.most,
+            "tip": fees.tip,
+            "hash": transactions.sign(_draft(row), key).hash,
+            "earlier_hashes": row.hashes,
+            "signed_at": timezone.now(),
+        }
+        if rows.filter(pk=row.pk, hash=row.hash, state=State.SIGNED).update(**changes):
+            log.warning("transaction=%s replaces %s: no block took that", changes["hash"], row.hash)
+            durable.set_fields(transaction, **changes)
+            return
+    fields = ("max_fee", "tip", "hash", "earlier_hashes", "signed_at", "state")
+    durable.set_fields(transaction, **{name: getattr(row, name) for name in fields})
+
+
+def _draft(transaction: Transaction) -> Draft:
+    return Draft(
+        networks.chain_id(transaction.wallet.network),
+        transaction.nonce,
+        transaction.to,
+        transaction.data,
+        transaction.gas,
+        Fees(transaction.max_fee, transaction.tip),
+    )
+
+
+def _key(wallet: Wallet) -> Secret | None:
+    """The key of a wallet, if the settings have it."""
+    settings = conf.get()
+    for key in (settings.gas_key, settings.treasury_key):
+        if key and transactions.wallet(key).address == wallet.address:
+            return key
+    return None

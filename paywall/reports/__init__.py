@@ -1,0 +1,1 @@
+"""What the owner is shown and told: sums by day, alerts, how the engine is doing."""

@@ -1,0 +1,353 @@
+"""How a claimed payment gets settled, and how an unknown outcome is resolved.
+
+    settle   claimed -> settling -> settled | failed, or stays settling: unknown
+    resolve  settling (unknown) -> settled | failed, or stays
+    confirm  settled -> confirmed | lost, or stays; back, if the chain took back what it showed
+
+All are steps: the gate and the Celery tasks run the same lines. No transaction is open
+and no lock is held while a facilitator or a node is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from paywall import conf, crashpoints, durable, ledger
+from paywall.effects import query
+from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.models.payments import State
+from paywall.rails.evm import exact, nodes
+from paywall.rails.evm.rpc import NodeError
+from paywall.settlement import facilitators
+from paywall.settlement.facilitators import health
+from paywall.vocabulary import (
+    Clue,
+    Finding,
+    Paid,
+    Rejected,
+    Settled,
+    Settlement,
+    Spent,
+    Undecided,
+    Unknown,
+    Unspent,
+)
+
+if TYPE_CHECKING:
+    from paywall.effects import Steps
+    from paywall.models import Account, Payment
+    from paywall.rails.evm.rpc import Node
+
+log = logging.getLogger(__name__)
+
+Then = Callable[["Payment"], None]
+"""What the ledger shall write in the same transaction in which a payment becomes settled."""
+
+TRANSACTION_FAILED = "transaction_failed"
+"""A transaction was sent, and reverted: that is the payer's doing, not the facilitator's."""
+
+PATIENCE = 5
+"""Seconds for which a settle call is simply waited for."""
+
+LONGEST_PAUSE = 3600
+"""Seconds between two looks at a payment that will not resolve."""
+
+
+REOPENED_AFTER = timedelta(seconds=30)
+"""When the chain shows nothing of a settled payment for so long, it is asked for once more."""
+
+
+def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
+    """Settle a payment that was claimed and is held by the caller. Raises `StaleMove`."""
+    try:
+        candidates = yield from facilitators.for_account(payment.account_id)
+    except Unavailable as error:
+        if payment.on_credit:
+            return Unknown(error.code)
+        yield from query(ledger.failed, payment, error.code, "no facilitator is configured")
+        return Rejected(error.code, ours=True)
+    yield from query(ledger.settling, [payment], settle_hold(), candidates[0].name)
+    try:
+        return (yield from _settle(payment, candidates, then))
+    except LedgerUnavailable:
+        log.exception("payment=%s: what became of it could not be written", payment.pk)
+        return Unknown("it could not be written down", payment.tx_hash)
+
+
+def _settle(
+    payment: Payment, candidates: Sequence[facilitators.Facilitator], then: Then | None
+) -> Steps[Settlement]:
+    """Ask the first; the next one only where the one before certainly sent nothing."""
+    answer: Settlement = Unknown("nobody was asked")
+    for facilitator in candidates:
+        if facilitator.name != payment.facilitator:
+            yield from query(ledger.asks_another, payment, facilitator.name, settle_hold())
+        answer = yield from _ask(payment, facilitator)
+        if not (isinstance(answer, Rejected) and answer.ours):
+            break
+    if isinstance(answer, Rejected) and answer.ours and payment.on_credit:
+        # The content is out: our own trouble must not let the payment go. It is asked again.
+        answer = Unknown(f"{answer.code}: {answer.detail}")
+    if isinstance(answer, Unknown):
+        answer = yield from _find_out(payment, facilitator, answer)
+    return (yield from _conclude(payment, answer, then))
+
+
+def _ask(payment: Payment, facilitator: facilitators.Facilitator) -> Steps[Settlement]:
+    crashpoints.reach("settle: about to ask")
+    answer = yield from facilitator.settle(order(payment))
+    crashpoints.reach("settle: answered")
+    if isinstance(answer, Rejected) and answer.ours:
+        log.warning("payment=%s not taken by %s: %s", payment.pk, facilitator.name, answer.detail)
+        yield from health.failed(facilitator.name, answer.detail)
+    elif isinstance(answer, Unknown) and answer.reason != TRANSACTION_FAILED:
+        yield from health.failed(facilitator.name, answer.reason)
+    else:
+        yield from health.worked(facilitator.name)
+    return answer
+
+
+def _find_out(
+    payment: Payment, facilitator: facilitators.Facilitator, answer: Unknown
+) -> Steps[Settlement]:
+    """Look once, while the buyer still waits, before the outcome is left unknown."""
+    yield from query(
+        ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
+    )
+    log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
+    node = nodes.of(payment.network)
+    if node is not None:
+        return (yield from _by_chain(payment, node, answer))
+    if answer.transaction:
+        return (yield from _why_it_reverted(payment, facilitator, answer))
+    return answer
+
+
+def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
+    """Find out about a payment in `settling` that the caller has taken up.
+
+    By the chain where there is a node. Without one, or if nobody has used the authorization yet
+    and the buyer waits for what it buys or had it on credit, the same facilitator is asked again
+    with the same payload: an authorization moves money once at most. But what it answers to a
+    second asking can only prove success: a refusal may be the first asking's doing. Raises
+    `StaleMove`.
+    """
+    node = nodes.of(payment.network)
+    known = Unknown("not resolved yet", payment.tx_hash)
+    outcome = (yield from _by_chain(payment, node, known)) if node is not None else known
+    unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
+    is_out = payment.on_credit or payment.delivered_at is not None
+    if node is None or (unspent and (buyer_waits or is_out)):
+        outcome = yield from _ask_again(payment)
+    return (yield from _conclude(payment, outcome, then))
+
+
+def overtake(payment: Payment) -> Steps[Payment | None]:
+    """Take a payment in `settling` from whoever holds it, if the chain shows that it is paid.
+
+    Its holder may have died; if it lives, its own move comes too late and gives way. None: the
+    holder is to be waited for. It is, in any case, while its call is young.
+    """
+    node = nodes.of(payment.network)
+    still_held = (payment.held_until - timezone.now()).total_seconds()
+    if node is None or settle_hold() - still_held < PATIENCE:
+        return None
+    if isinstance((yield from _look(payment, node)), Paid):
+        return (yield from query(ledger.take_up, payment, settle_hold(), though_held=True))
+    return None
+
+
+def _ask_again(payment: Payment) -> Steps[Settlement]:
+    """Put the same payload before the same facilitator once more."""
+    try:
+        facilitator = facilitators.get(payment.facilitator)
+    except Unavailable as error:
+        return Unknown(error.code, payment.tx_hash)
+    answer = yield from _ask(payment, facilitator)
+    if isinstance(answer, Settled):
+        return answer
+    unknown = (
+        answer
+        if isinstance(answer, Unknown)
+        else Unknown(f"refused at a second asking: {answer.code}")
+    )
+    yield from query(
+        ledger.note,
+        payment,
+        "asked again",
+        reason=unknown.reason,
+        transaction=unknown.transaction,
+    )
+    log.warning("payment=%s still unknown after asking again: %s", payment.pk, unknown.reason)
+    return Unknown(unknown.reason, payment.tx_hash)
+
+
+def confirm(payment: Payment) -> Steps[Finding]:
+    """Look for a settled or confirmed payment on the chain; move it if the answer is final, or
+    back if the chain does not show any more what it had shown."""
+    node = nodes.of(payment.network)
+    if node is None:
+        return Undecided("no RPC URL for this network")
+    finding = yield from _look(payment, node)
+    try:
+        yield from query(_act_on, payment, finding)
+    except StaleMove:
+        return Undecided("somebody else moved it")
+    return finding
+
+
+def _act_on(payment: Payment, finding: Finding) -> None:
+    was_confirmed = payment.state == State.CONFIRMED
+    match finding:
+        case Paid(final=True) if was_confirmed:
+            ledger.moved_to_block(payment, finding)
+        case Paid(final=True):
+            ledger.confirmed([([payment], finding)])
+        case Paid() if was_confirmed:
+            ledger.taken_back(payment, State.SETTLED, "it is in a newer block")
+        case Spent(final=True):
+            ledger.lost(payment, Code.SPENT_ELSEWHERE, finding.reason)
+        case Unspent(never=True):
+            ledger.lost(payment, Code.NOTHING_MOVED, "the authorization expired unused")
+        case Unspent() if was_confirmed or _is_missing(payment):
+            ledger.taken_back(payment, State.SETTLING, "the chain shows nothing of it")
+
+
+def _is_missing(payment: Payment) -> bool:
+    settled_at = payment.settled_at
+    return settled_at is not None and timezone.now() - settled_at > REOPENED_AFTER
+
+
+def pause(attempts: int) -> float:
+    """Seconds until a payment that did not resolve is looked at again."""
+    return float(min(LONGEST_PAUSE, 2 ** min(attempts, 12)))
+
+
+_UNSPENT = "the chain has not seen it"
+
+
+def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
+    """What the chain makes of an unknown outcome."""
+    match (yield from _look(payment, node)):
+        case Paid(transaction=transaction, block_number=block_number):
+            return Settled(transaction, block_number)
+        case Unspent(never=True):
+            return Rejected(Code.NEVER_SETTLED)
+        case Unspent(reverted=True) if payment.delivered_at is None:
+            return Rejected(Code.REVERTED)
+        case Unspent():
+            return Unknown(_UNSPENT, known.transaction)
+        case Spent(final=True) as spent:
+            return Rejected(Code.SPENT_ELSEWHERE, spent.reason)
+        case Spent() as spent:
+            return Unknown(spent.reason, known.transaction)
+        case Undecided(reason=reason):
+            return Unknown(f"{known.reason}; {reason}", known.transaction)
+
+
+def _look(payment: Payment, node: Node) -> Steps[Finding]:
+    """What the chain shows. What speaks against a payment, enough nodes must say."""
+    account = yield from query(ledger.account, payment)
+    try:
+        confirmations = yield from depth(account, node)
+    except NodeError as error:
+        return Undecided(str(error))
+    finding = yield from _find(payment, node, confirmations)
+    if isinstance(finding, Paid | Undecided) or len(node.urls) == 1:
+        return finding
+    agreeing, singles = 0, node.each()
+    for single in singles:
+        other = yield from _find(payment, single, confirmations)
+        if isinstance(other, Paid):
+            return Undecided("the nodes disagree: one says that it is paid")
+        agreeing += other == finding
+    if agreeing >= min(conf.get().rpc_quorum, len(singles)):
+        return finding
+    return Undecided("not enough nodes say the same")
+
+
+def depth(account: Account, node: Node) -> Steps[int]:
+    """How many blocks, its own included, make a transaction final for an account.
+
+    Raises `NodeError`.
+    """
+    if account.finalized:
+        return (yield from node.depth_of_finality())
+    return account.confirmations
+
+
+def _find(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
+    offer = payment.taken_offer
+    clue = Clue(payment.created_at, confirmations, payment.tx_hash, conf.get().log_range)
+    return (yield from exact.named(offer.scheme).find(payment.payload, offer, node, clue))
+
+
+def _why_it_reverted(
+    payment: Payment, facilitator: facilitators.Facilitator, answer: Unknown
+) -> Steps[Settlement]:
+    """Without a node: the facilitator sent a transaction and says that it failed.
+
+    It may have failed because somebody else submitted the authorization first: then the money
+    is here. Only if the facilitator's simulation still gets as far as the payer's balance is
+    the nonce unused, and the transaction had nothing to move.
+    """
+    if answer.reason != TRANSACTION_FAILED:
+        return answer
+    verdict = yield from facilitator.verify(order(payment))
+    if verdict.valid is False and verdict.reason in (
+        "invalid_exact_evm_insufficient_balance",
+        "insufficient_funds",
+    ):
+        return Rejected(verdict.reason)
+    return answer
+
+
+@durable.write
+def _settled(payment: Payment, outcome: Settled, then: Then | None) -> None:
+    ledger.settled([payment], outcome.transaction)
+    if outcome.block_number is not None:
+        ledger.seen_in_block({payment.pk: outcome.block_number})
+    if then is not None:
+        then(payment)
+
+
+def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps[Settlement]:
+    """Write down what is certain; let go of what is not."""
+    match outcome:
+        case Settled():
+            yield from query(_settled, payment, outcome, then)
+            crashpoints.reach("settle: written")
+        case Rejected():
+            yield from query(ledger.failed, payment, outcome.code, outcome.detail)
+        case Unknown():
+            assert payment.state == State.SETTLING
+            # A buyer who comes back when told to finds it free; one who hammers does not.
+            yield from query(
+                ledger.let_go,
+                payment,
+                busy_for=conf.get().retry_after / 2,
+                due_in=pause(payment.attempts),
+            )
+    return outcome
+
+
+def order(payment: Payment) -> facilitators.Order:
+    """What a facilitator is given of a payment."""
+    return facilitators.Order(
+        offer=payment.taken_offer,
+        payload=payment.payload,
+        payer=payment.payer,
+        url=payment.url,
+        identity=payment.identity,
+    )
+
+
+def settle_hold() -> float:
+    """Nobody else touches a payment while its settle call can still be answered."""
+    settings = conf.get()
+    return settings.facilitator_connect_timeout + settings.facilitator_read_timeout + 5

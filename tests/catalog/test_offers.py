@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from paywall.catalog import offers
+from paywall.exceptions import NotForSale, Refused
+from paywall.models import Account, Price
+from paywall.rails.evm.tokens import TOKENS
+from paywall.vocabulary import Credential
+from tests.conftest import PAY_TO
+from tests.helpers import at_once
+
+pytestmark = pytest.mark.django_db
+
+
+def supersede(item, amount, seconds_ago=0.0, currency="USD"):
+    return Price.objects.create(
+        resource=item,
+        amount=Decimal(amount),
+        currency=currency,
+        valid_from=timezone.now() - timedelta(seconds=seconds_ago),
+    )
+
+
+def takes(sale, offer, at=None):
+    credential = Credential("x402/2", "exact", offer.network, {}, offer.requirements())
+    return offers.match(sale, credential, at or time.time())
+
+
+def test_price_times_account_is_an_offer(item, account):
+    (offer,) = offers.load("item").offers
+    assert offer.requirements() == {
+        "scheme": "exact",
+        "network": "eip155:84532",
+        "asset": account.asset,
+        "amount": "10000",
+        "payTo": PAY_TO,
+        "maxTimeoutSeconds": 300,
+        "extra": {"name": "USDC", "version": "2"},
+    }
+
+
+def test_offers_come_in_the_owners_order(item, account):
+    for order, key in [(2, "usdc-polygon"), (1, "usdc-base")]:
+        other = Account(pay_to=PAY_TO, order=order)
+        other.use(TOKENS[key])
+        other.save()
+    networks = [offer.network for offer in offers.load("item").offers]
+    assert networks == ["eip155:84532", "eip155:8453", "eip155:137"]
+
+
+def test_a_currency_meets_only_its_own_accounts(item, account):
+    euro = Account(pay_to=PAY_TO)
+    euro.use(TOKENS["eurc-base"])
+    euro.save()
+    supersede(item, "0.02", currency="EUR")
+    found = {(offer.symbol, offer.amount) for offer in offers.load("item").offers}
+    assert found == {("USDC", 10_000), ("EURC", 20_000)}
+
+
+def test_a_resource_is_found_by_its_key_too(item):
+    assert offers.load(item.pk).slug == "item"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda item, account: item.delete(), "no resource"),
+        (lambda item, account: item.prices.all().delete(), "needs a price"),
+        (lambda item, account: account.delete(), "enabled account"),
+        (lambda item, account: setattr(item, "active", False) or item.save(), "not active"),
+        (
+            lambda item, account: setattr(account, "enabled", False) or account.save(),
+            "enabled account",
+        ),
+    ],
+)
+def test_what_cannot_be_sold_says_why(item, account, spoil, message):
+    spoil(item, account)
+    with pytest.raises(NotForSale, match=message):
+        offers.load("item")
+
+
+def test_a_price_too_fine_for_the_token_is_not_offered(item, account, caplog):
+    supersede(item, "0.0000001")
+    with pytest.raises(NotForSale):
+        offers.load("item")
+    assert "finer than the unit" in caplog.text
+
+
+# -------------------------------------------------------------------------------- Grace
+
+
+def test_an_offer_can_be_taken_for_its_time_after_the_price_changed(item, account):
+    before = offers.load("item")
+    supersede(item, "0.05")
+    sale = offers.load("item")
+    assert [offer.amount for offer in sale.offers] == [50_000]
+    now = time.time()
+    assert takes(sale, before.offers[0], now).amount == 10_000
+    assert takes(sale, before.offers[0], now + 295).amount == 10_000
+    with pytest.raises(Refused) as caught:
+        takes(sale, before.offers[0], now + 310)
+    assert caught.value.code == "invalid_payment_requirements"
+
+
+def test_a_price_superseded_long_ago_is_gone(item, account):
+    Price.objects.filter(resource=item).delete()
+    old = supersede(item, "0.07", seconds_ago=1000)
+    supersede(item, "0.08", seconds_ago=301)
+    sale = offers.load("item")
+    assert sale.former_offers == ()
+    assert sale.offers[0].price_id != old.pk
+
+
+def test_every_price_of_the_last_minutes_can_be_taken(item, account):
+    Price.objects.filter(resource=item).delete()
+    for seconds_ago, amount in [(1000, "0.1"), (200, "0.2"), (100, "0.3"), (0, "0.4")]:
+        supersede(item, amount, seconds_ago)
+    sale = offers.load("item")
+    assert [offer.amount for offer in sale.offers] == [400_000]
+    until = {offer.amount: round(end - time.time()) for offer, end in sale.former_offers}
+    assert until == {
+        100_000: pytest.approx(100, abs=3),
+        200_000: pytest.approx(200, abs=3),
+        300_000: pytest.approx(300, abs=3),
+    }
+
+
+def test_a_price_of_the_future_is_not_offered(item, account):
+    supersede(item, "0.05", seconds_ago=-60)
+    assert offers.load("item").offers[0].amount == 10_000
+
+
+def test_an_account_that_was_disabled_can_be_paid_for_a_while(item, account):
+    before = offers.load("item").offers[0]
+    other = Account(pay_to=PAY_TO)
+    other.use(TOKENS["usdc-base"])
+    other.save()
+    account.enabled = False
+    account.save()
+    sale = offers.load("item")
+    assert [offer.network for offer in sale.offers] == ["eip155:8453"]
+    assert takes(sale, before) == before
+
+
+# ------------------------------------------------------------------------------ Matching
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": "9999"},
+        {"amount": "010000"},
+        {"amount": "1"},
+        {"payTo": "0x" + "11" * 20},
+        {"network": "eip155:8453"},
+        {"asset": TOKENS["usdc-base"].asset},
+        {"scheme": "upto"},
+        {"extra": {"name": "USD Coin", "version": "2"}},
+        {"extra": {}},
+    ],
+)
+def test_an_offer_that_was_never_made_is_refused(item, account, change):
+    sale = offers.load("item")
+    accepted = {**sale.offers[0].requirements(), **change}
+    credential = Credential("x402/2", accepted["scheme"], accepted["network"], {}, accepted)
+    with pytest.raises(Refused):
+        offers.match(sale, credential, time.time())
+
+
+def test_spelling_and_timeouts_do_not_matter(item, account):
+    sale = offers.load("item")
+    accepted = sale.offers[0].requirements()
+    accepted |= {
+        "payTo": accepted["payTo"].lower(),
+        "asset": accepted["asset"].lower(),
+        "maxTimeoutSeconds": 5,
+    }
+    credential = Credential("x402/2", "exact", accepted["network"], {}, accepted)
+    assert offers.match(sale, credential, time.time()) == sale.offers[0]
+
+
+# --------------------------------------------------------------------------------- Cache
+
+
+def test_what_is_kept_costs_no_query(item, paywall_settings, django_assert_num_queries):
+    paywall_settings(CACHE_SECONDS=60)
+    loaded = offers.load("item")
+    with django_assert_num_queries(0):
+        assert offers.peek("item") is loaded
+
+
+def test_what_is_kept_gets_stale(item, paywall_settings):
+    paywall_settings(CACHE_SECONDS=0.5)
+    offers.load("item")
+    assert offers.peek("item") is not None
+    time.sleep(0.51)
+    assert offers.peek("item") is None
+
+
+def test_a_change_in_this_process_shows_at_once(item, account, paywall_settings):
+    paywall_settings(CACHE_SECONDS=60)
+    offers.load("item")
+    supersede(item, "0.05")
+    assert offers.peek("item") is None
+
+
+def test_the_cache_is_bounded(item, paywall_settings, monkeypatch):
+    paywall_settings(CACHE_SECONDS=60)
+    monkeypatch.setattr(offers, "MAX_CACHED", 1)
+    offers.load("item")
+    offers.load(item.pk)
+    assert offers.peek("item") is None
+    assert offers.peek(item.pk) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_may_load_at_once(item, paywall_settings):
+    paywall_settings(CACHE_SECONDS=60)
+    from django.db import connection
+
+    def load():
+        found.append(offers.load("item").slug)
+        connection.close()
+
+    found: list[str] = []
+    at_once([load] * 8)
+    assert found == ["item"] * 8
+
+
+def test_what_is_settled_first_says_so(make_resource, account):
+    """x402's own word for it, so that a buyer can choose."""
+    make_resource("dear", policy="before")
+    make_resource("cheap")
+    assert offers.load("dear").offers[0].extra["paymentFlow"] == "upfront"
+    assert "paymentFlow" not in offers.load("cheap").offers[0].extra
+
+
+def test_a_policy_that_changed_meanwhile_refuses_nobody(make_resource, account):
+    item = make_resource(policy="before")
+    before = offers.load("item").offers[0]
+    item.policy = "after"
+    item.save()
+    assert takes(offers.load("item"), before).amount == before.amount

@@ -1,0 +1,165 @@
+"""What sites import, name in settings or override stays where it is, however the rooms move."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from celery import current_app
+from django.core.management import get_commands
+from django.template.loader import get_template
+from django.urls import include, path, reverse
+
+from paywall import conf
+from tests.test_docs import ROOT
+
+urlpatterns = [
+    path("paywall/", include("paywall.urls")),
+    path("facilitator/", include("paywall.fleet.urls")),
+]
+
+NAMES = [
+    "paywall.admin.PricedInline",
+    "paywall.dashboard.urls.urlpatterns",
+    "paywall.decorators.payment_required",
+    "paywall.error_reports.ExceptionReporterFilter",
+    "paywall.exceptions.Code",
+    "paywall.exceptions.PaywallError",
+    "paywall.faults.POINTS",
+    "paywall.fleet.urls.urlpatterns",
+    "paywall.logs.Fields",
+    "paywall.middleware.PaywallMiddleware",
+    "paywall.models.AccessPass",
+    "paywall.models.Account",
+    "paywall.models.Audience",
+    "paywall.models.Payment",
+    "paywall.models.Price",
+    "paywall.models.PricedMixin",
+    "paywall.models.Receipt",
+    "paywall.models.Refund",
+    "paywall.models.Resource",
+    "paywall.models.attach_prices",
+    "paywall.refunds.RefundRefused",
+    "paywall.refunds.remaining",
+    "paywall.refunds.request",
+    "paywall.responses.EXPOSED",
+    "paywall.schedule.BEAT_SCHEDULE",
+    "paywall.schedule.TASK_ROUTES",
+    "paywall.schedule.TRANSPORT_OPTIONS",
+    "paywall.signals.payment_confirmed",
+    "paywall.signals.payment_failed",
+    "paywall.signals.payment_lost",
+    "paywall.signals.payment_moved",
+    "paywall.signals.payment_refunded",
+    "paywall.signals.payment_settled",
+    "paywall.tasks.confirm_payments",
+    "paywall.tasks.refund",
+    "paywall.tasks.roll_up",
+    "paywall.tasks.settle",
+    "paywall.tasks.sweep",
+    "paywall.tasks.tell",
+    "paywall.testing.Buyer",
+    "paywall.testing.challenge_of",
+    "paywall.testing.outcome_of",
+    "paywall.urls.urlpatterns",
+]
+
+TASKS = ("confirm_payments", "refund", "roll_up", "settle", "sweep", "tell")
+COMMANDS = ("reconcile", "rollup", "run", "status", "sync")
+TEMPLATES = (
+    "paywall/base.html",
+    "paywall/payment_required.html",
+    "paywall/purchases.html",
+    "paywall/receipt.html",
+    "paywall/receipt_mail.txt",
+)
+URLS = (
+    ("paywall:receipt", ("x",)),
+    ("paywall:purchases", ()),
+    ("paywall:health", ()),
+    ("paywall:metrics", ()),
+    ("paywall_fleet:verify", ()),
+    ("paywall_fleet:settle", ()),
+    ("paywall_fleet:supported", ()),
+)
+SETTINGS = [
+    "ALERT_EMAILS",
+    "ALERT_WEBHOOK_SECRET",
+    "ALERT_WEBHOOK_URL",
+    "AUDIENCES",
+    "BALANCE_CHECK",
+    "BATCH_SIZE",
+    "CACHE_SECONDS",
+    "CLOCK_TOLERANCE",
+    "CREDIT_AFTER",
+    "CURRENCY",
+    "EXPOSURE_PER_MINUTE",
+    "EXPOSURE_PER_PAYER",
+    "EXPOSURE_TOTAL",
+    "FACILITATORS",
+    "FACILITATOR_CLIENTS",
+    "FACILITATOR_CONNECT_TIMEOUT",
+    "FACILITATOR_HEADERS",
+    "FACILITATOR_READ_TIMEOUT",
+    "FACILITATOR_TOKEN",
+    "FACILITATOR_URL",
+    "GAS_KEY",
+    "GAS_LOST_PER_HOUR",
+    "GAS_LOW",
+    "GAS_PRICE_CEILING",
+    "LOG_RANGE",
+    "MAX_CREDENTIAL_BYTES",
+    "METRICS_TOKEN",
+    "OFFER_TIMEOUT",
+    "PROXIES",
+    "RECEIPT_KEY",
+    "REPLACE_AFTER",
+    "RESCAN_BLOCKS",
+    "RETRY_AFTER",
+    "RPC_QUORUM",
+    "RPC_TIMEOUT",
+    "RPC_URLS",
+    "TIME_ZONE",
+    "TREASURY_KEY",
+    "TWO_PERSON_RULE",
+    "VIEW_TIMEOUT",
+    "WALLET_FACTORIES",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_importable_from_there(name):
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_task_has_that_name(name):
+    import_module("paywall.tasks")
+    assert f"paywall.{name}" in current_app.tasks
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_is_there(name):
+    assert get_commands()[f"paywall_{name}"] == "paywall"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_template_can_be_overridden_there(name):
+    assert get_template(name)
+
+
+@pytest.mark.urls("tests.test_public_names")
+@pytest.mark.parametrize(("name", "arguments"), URLS)
+def test_the_url_has_that_name(name, arguments):
+    assert reverse(name, args=arguments)
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_the_setting_has_that_name(key):
+    assert hasattr(conf.Settings(), key.lower())
+
+
+def test_the_public_names_are_documented():
+    text = (ROOT / "docs/reference/public-names.md").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in text] == []
