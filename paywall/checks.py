@@ -15,8 +15,10 @@ from django.utils.module_loading import import_string
 
 from paywall import conf
 from paywall.catalog import declarations
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import ZERO_ADDRESS
+from paywall.entry.ways import registry as ways
+from paywall.protocols import registry as protocols
+from paywall.rails import registry
+from paywall.rails.base import Checks
 from paywall.schedule import BEAT_SCHEDULE
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         remotes = settings.remotes()
         for path in settings.audiences.values():
             import_string(path)
+        for named in (registry.all_, protocols.all_, ways.all_):
+            named()
         for remote in remotes.values():
             if remote is not None and isinstance(remote.more_headers, str):
                 remote.hook()
@@ -68,28 +72,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="paywall.E003",
             )
         )
-    if None in remotes.values() and not (settings.gas_key and settings.rpc_urls):
-        found.append(
-            Error(
-                "The backend “onchain” settles nothing without a key for gas and a node.",
-                hint="Set PAYWALL['GAS_KEY'] and 'RPC_URLS', the key from the environment.",
-                id="paywall.E006",
-            )
-        )
-    for network in settings.rpc_urls:
-        try:
-            networks.chain_id(network)
-        except ValueError as error:
-            found.append(Error(f"PAYWALL['RPC_URLS']: {error}.", id="paywall.E004"))
-        if any(conf.is_exposed(url) for url in settings.rpc_nodes(network)):
-            found.append(
-                Warning(
-                    f"A node of {network} is read over http: whoever is between can have "
-                    "payments confirmed that never were.",
-                    hint="Use https in PAYWALL['RPC_URLS'].",
-                    id="paywall.W001",
-                )
-            )
+    for rail in registry.who_can(Checks):
+        found += rail.check_settings()
     if not django_settings.USE_TZ:
         found.append(
             Error(
@@ -311,22 +295,16 @@ def _check_accounts() -> Iterator[CheckMessage]:
             hint="Add one in the admin, under Paywall > Accounts.",
             id="paywall.W010",
         )
-    settings = conf.get()
     for account in accounts:
-        if int(account.pay_to, 16) == int(ZERO_ADDRESS, 16):
-            yield Error(f"{account}: money sent to the zero address is gone.", id="paywall.E010")
-        if networks.is_testnet(account.network) and not django_settings.DEBUG:
-            yield Warning(
-                f"{account}: this is a test network, its money is worth nothing.",
-                hint="Disable the account where you sell in earnest.",
-                id="paywall.W011",
+        if account.rail not in registry.all_():
+            yield Error(
+                f"Account {account.pk} is on the rail {account.rail!r}, which the settings do not "
+                "know: nobody can pay there.",
+                hint="Name it in PAYWALL['RAILS'].",
+                id="paywall.E013",
             )
-        if not settings.rpc_nodes(account.network):
-            yield Warning(
-                f"{account}: payments there are never confirmed, since no node is read.",
-                hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",
-                id="paywall.W012",
-            )
+        elif (rail := registry.able(account.rail, Checks)) is not None:
+            yield from rail.check_account(account)
 
 
 def _check_rules() -> Iterator[CheckMessage]:

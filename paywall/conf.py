@@ -123,6 +123,16 @@ class Settings:
     wallet_factories: Sequence[str] = ()
     """Contracts that may be called to deploy a payer's wallet (ERC-6492); none by default."""
 
+    rails: Sequence[str] = ()
+    """More ways in which money moves, beside ours: dotted paths of `paywall.rails.base.Rail`s."""
+
+    protocols: Sequence[str] = ()
+    """More protocols that buyers speak: dotted paths of `paywall.protocols.base.Protocol`s."""
+
+    ways_in: Sequence[str] = ()
+    """More reasons to let a request through: dotted paths of `paywall.entry.ways.base.Way`s, asked
+    after our own, in this order."""
+
     currency: str = "USD"
     """The currency of prices declared in code."""
 
@@ -362,6 +372,9 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     ),
     "WALLET_FACTORIES": _is_list,
     "ALERT_EMAILS": _is_list,
+    "RAILS": _is_list,
+    "PROTOCOLS": _is_list,
+    "WAYS_IN": _is_list,
 }
 
 

@@ -132,13 +132,13 @@ class Refused(PaywallError):
         detail: str = "",
         *,
         status: int = 402,
-        transaction: str = "",
+        reference: str = "",
         receipt: str = "",
     ) -> None:
         self.code = code
         self.detail = detail or SENTENCES[code]
         self.status = status
-        self.transaction = transaction
+        self.reference = reference
         self.receipt = receipt
         super().__init__(f"{self.code}: {self.detail}")
 
@@ -148,12 +148,12 @@ class Unavailable(PaywallError):
     Retry-After and no new challenge."""
 
     def __init__(
-        self, code: Code, detail: str = "", *, transaction: str = "", status: int = 503
+        self, code: Code, detail: str = "", *, reference: str = "", status: int = 503
     ) -> None:
         self.status = status
         self.code = code
         self.detail = detail or SENTENCES[code]
-        self.transaction = transaction
+        self.reference = reference
         super().__init__(f"{code}: {self.detail}")
 
 

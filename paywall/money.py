@@ -16,3 +16,8 @@ def money(amount: Decimal) -> str:
     plain = f"{amount.normalize():f}"
     whole, _, fraction = plain.partition(".")
     return f"{whole}.{fraction:0<2}"
+
+
+def shortened(text: str) -> str:
+    """A long name (a wallet, a transaction) for people, who know it by its ends."""
+    return f"{text[:6]}…{text[-4:]}" if len(text) > 12 else text

@@ -17,7 +17,7 @@ from paywall import conf, durable
 from paywall.entry import responses
 from paywall.ledger import receipt_signature, receipts
 from paywall.models import Receipt
-from paywall.rails.evm import networks
+from paywall.rails import registry
 from paywall.reports import metrics, status
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def _page(found: Receipt, document: dict[str, Any]) -> dict[str, Any]:
         "payment": payment,
         "document": document,
         "price": Decimal(document["price"]),
-        "amount": Decimal(offer.amount).scaleb(scale).normalize(),
+        "amount": Decimal(payment.atomic_amount).scaleb(scale).normalize(),
         "symbol": offer.symbol,
-        "network": networks.title(payment.network),
-        "testnet": networks.is_testnet(payment.network),
+        "network": registry.network(payment.network).title,
+        "testnet": registry.network(payment.network).testnet,
         "signer": receipt_signature.signer_address(),
         "refunds": [
             (Decimal(refund["amount"]).scaleb(scale).normalize(), refund["state"])

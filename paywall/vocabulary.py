@@ -1,33 +1,34 @@
 """The words that the rooms of the house hand to each other. Imports nothing of ours.
 
-Amounts are atomic units (`int`) unless a name says `price` (`Decimal`, in the owner's currency).
-Networks are CAIP-2 ("eip155:84532"); addresses and hashes are 0x-prefixed hex.
+Amounts are atomic units (`int`) unless a name says `price` (`Decimal`, in the owner's currency). A
+network is where on its rail money moves, in the rail's own spelling; a reference is by what its
+rail knows a movement of money (a transaction's hash, say).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from decimal import Decimal
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way to pay one resource now: price x account, as x402 `PaymentRequirements`."""
+    """One way to pay one resource now: price x account."""
 
+    rail: str
     scheme: str
+    """What a buyer hands over, by its name on the rail."""
     network: str
-    asset: str
     amount: int
-    pay_to: str
     timeout: int
-    """Seconds for which the buyer may take the offer (`maxTimeoutSeconds`)."""
-    extra: Mapping[str, str]
-    """What the scheme needs besides, for `exact` on EVM the EIP-712 `name` and `version`."""
+    """Seconds for which the buyer may take the offer."""
+    terms: Mapping[str, Any]
+    """What a buyer has to know besides to pay on that rail: in which money, and to whom."""
 
     account_id: int
     price_id: int
@@ -37,18 +38,8 @@ class Offer:
     decimals: int
     for_coupon: bool = False
     """The price is one that a coupon makes."""
-
-    def requirements(self) -> dict[str, Any]:
-        """The offer as the JSON of x402 v2 `PaymentRequirements`."""
-        return {
-            "scheme": self.scheme,
-            "network": self.network,
-            "asset": self.asset,
-            "amount": str(self.amount),
-            "payTo": self.pay_to,
-            "maxTimeoutSeconds": self.timeout,
-            "extra": dict(self.extra),
-        }
+    upfront: bool = False
+    """The money is taken before the work is done."""
 
     def snapshot(self) -> dict[str, Any]:
         """The offer as JSON to keep; `from_snapshot` reads it back."""
@@ -56,15 +47,8 @@ class Offer:
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Offer:
-        from decimal import Decimal
-
-        return cls(
-            **{
-                **snapshot,
-                "amount": int(snapshot["amount"]),
-                "price": Decimal(snapshot["price"]),
-            }
-        )
+        amount, price = int(snapshot["amount"]), Decimal(snapshot["price"])
+        return cls(**{**snapshot, "amount": amount, "price": price})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +60,49 @@ class Credential:
     network: str
     payload: Mapping[str, Any]
     """What was signed, in the scheme's own shape."""
-    accepted: Mapping[str, Any] | None = None
-    """The offer that the buyer says it takes, where the protocol carries it (x402 v2)."""
+    takes: Callable[[Offer], bool] | None = None
+    """Whether an offer is the one that the buyer says it takes, where the protocol carries it."""
     resource_url: str | None = None
     """The URL that the buyer says it pays for, where the protocol carries it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Authorization:
-    """A credential's signed promise to pay, in one spelling."""
+class Claim:
+    """What a rail makes of a credential, or of an order's payment, in one spelling."""
 
     identity: str
-    """Two authorizations that could move the same money once have the same identity."""
-    payer: str
-    expires_at: datetime
-    payload: Mapping[str, Any]
-    """The scheme's payload, canonical: what we checked is what the facilitator gets."""
-    network: str
+    """Two claims that could move the same money once have the same identity."""
+    amount: int
+    """At most so much is taken."""
+    payer: str | None = None
+    expires_at: datetime | None = None
+    """When it ceases to be good, if ever."""
+    payload: Mapping[str, Any] | None = None
+    """What settles it, canonical: what was checked is what the settling party gets."""
+    network: str = ""
     proven: bool = True
-    """Whether all was checked here that can be; if not, the facilitator's /verify must."""
+    """Whether all was checked here that can be; if not, somebody who knows better must say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One claim to be verified or settled, for one of our offers."""
+
+    offer: Offer
+    payload: Mapping[str, Any]
+    payer: str
+    url: str
+    identity: str
+    """By which the claim is known, whoever asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check before settling says. `valid` None: nobody could be asked, or the answer proves
+    nothing."""
+
+    valid: bool | None
+    reason: str = ""
 
 
 # What settling came to.
@@ -102,11 +110,13 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The facilitator named a transaction, or the chain shows one."""
+    """Who settles named a reference, or the rail itself shows one."""
 
-    transaction: str
-    block_number: int | None = None
-    """Where the chain shows it, if it was looked up there."""
+    reference: str
+    position: int | None = None
+    """Where on the rail's own line it stands, if it was looked up there."""
+    amount: int | None = None
+    """How much was taken, if it is not all that was allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ class Rejected:
     code: str
     detail: str = ""
     ours: bool = False
-    """The fault is the site's or the facilitator's, not the buyer's."""
+    """The fault is the site's or the settling party's, not the buyer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,62 +134,62 @@ class Unknown:
     """The answer proves nothing: the money may have moved."""
 
     reason: str
-    transaction: str = ""
+    reference: str = ""
 
 
 Settlement = Settled | Rejected | Unknown
 
 
-# What the chain shows of an authorization.
+# What a rail's own evidence shows of a claim.
 
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """What is known when the chain is asked about an authorization."""
+    """What is known when a rail is asked about a claim."""
 
     since: datetime
     """When we first saw it."""
-    confirmations: int
-    """Blocks after which the answer stands."""
-    transaction: str = ""
-    """Where the facilitator says that it happened, if it said so."""
-    log_range: int = 2_000
-    """Blocks for which a node may be asked for logs at once."""
+    reference: str = ""
+    """Where the settling party says that it happened, if it said so."""
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    """The account's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The token moved the money, in this transaction."""
+    """The money moved, under this reference."""
 
-    transaction: str
-    block_number: int
-    block_hash: str
+    reference: str
     final: bool
-    """Deep enough to stand."""
+    """It will stand."""
+    position: int | None = None
+    """Where on the rail's own line of time it stands, where the rail has one."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """What else proves it, to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The authorization is used up and did not pay us: cancelled, or signed twice."""
+    """The claim is used up and did not pay us: cancelled, or promised twice."""
 
     reason: str
-    transaction: str
+    reference: str
     final: bool
-    """Deep enough to stand."""
+    """It will stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unspent:
-    """Nothing moved so far. `never`: nor can it, a deep block is past its expiry."""
+    """Nothing moved so far. `never`: nor can it any more, and that will stand."""
 
     never: bool
     reverted: bool = False
-    """The transaction that was asked about is on the chain and failed."""
+    """What was asked about is there, and failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The node did not answer, lags or contradicts itself: look again later."""
+    """Who knows did not answer, lags or contradicts itself: look again later."""
 
     reason: str
 
@@ -189,13 +199,26 @@ Finding = Paid | Spent | Unspent | Undecided
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a response tells the buyer about its payment (x402 `SettleResponse`)."""
+    """What a response tells the buyer about its payment."""
 
     success: bool
     network: str
-    transaction: str = ""
+    reference: str = ""
     payer: str = ""
     error_code: str = ""
     error_message: str = ""
     amount: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that the owner should know."""
+
+    key: str
+    """What it is about: the same key is told once."""
+    kind: str
+    title: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    payment_id: int | None = None

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from paywall.catalog import offers
 from paywall.models import Account, Price, Resource
-from paywall.rails.evm.tokens import TOKENS
+from paywall.rails.evm.terms import account_for
 from paywall.testing import Buyer
 from tests import doubles
 from tests.shop.views import CALLS, Watched
@@ -46,8 +46,7 @@ def _clean_slate() -> Iterator[None]:
 @pytest.fixture
 def account(db: None) -> Account:
     """Play USDC on Base Sepolia."""
-    account = Account(pay_to=PAY_TO)
-    account.use(TOKENS["usdc-base-sepolia"])
+    account = account_for("usdc-base-sepolia", PAY_TO)
     account.save()
     return account
 

@@ -16,11 +16,12 @@ from x402.extensions import sign_in_with_x as siwx
 
 from paywall import ledger
 from paywall.catalog import offers
-from paywall.models import Payment
-from paywall.vocabulary import Authorization, Paid
+from paywall.models import Account, Payment
+from paywall.rails.evm import evidence
+from paywall.vocabulary import Claim
 from tests.doubles import TX
 
-BLOCK = Paid(TX, 7, "0x" + "bb" * 32, final=True)
+BLOCK = evidence.proof(TX, 7, "0x" + "bb" * 32, final=True)
 
 
 class Caller:
@@ -40,6 +41,13 @@ def code(response: Any) -> str:
     return str(json.loads(response.content)["code"])
 
 
+def set_terms(**changes: Any) -> None:
+    """Change terms of every account."""
+    for account in Account.objects.all():
+        account.terms = {**account.terms, **changes}
+        account.save()
+
+
 def let_lapse() -> None:
     """Whoever held a payment is gone, and has been for a while."""
     Payment.objects.update(held_until=timezone.now(), due_at=timezone.now())
@@ -47,15 +55,16 @@ def let_lapse() -> None:
 
 def claim(item, identity="one", hold=60.0):
     sale = offers.load(item.slug)
-    authorization = Authorization(
+    made = Claim(
         identity=identity,
+        amount=sale.offers[0].amount,
         payer="0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
         expires_at=datetime(2030, 1, 1, tzinfo=UTC),
         payload={"signature": "0x01", "authorization": {}},
         network="eip155:84532",
     )
     purpose = ledger.Purpose(item.pk, "GET", "http://testserver/item/")
-    return ledger.claim(authorization, sale.offers[0], purpose, protocol="x402/2", hold=hold)
+    return ledger.claim(made, sale.offers[0], purpose, protocol="x402/2", hold=hold)
 
 
 class Died(BaseException):

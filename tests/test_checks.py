@@ -11,7 +11,7 @@ from django.db import connections
 from django.test import override_settings
 
 from paywall.models import Account, Resource
-from paywall.rails.evm.tokens import TOKENS
+from paywall.rails.evm.terms import account_for
 from paywall.schedule import BEAT_SCHEDULE
 from tests.conftest import PAY_TO
 
@@ -114,9 +114,8 @@ def test_an_account_to_nobody_is_an_error(well_kept):
     """The database refuses it; a row from before that constraint is still found."""
     from paywall.checks import _check_accounts
 
-    account = Account(pay_to=PAY_TO)
-    account.use(TOKENS["usdc-base"])
-    account.pay_to = "0x" + "0" * 40
+    account = account_for("usdc-base", PAY_TO)
+    account.terms["pay_to"] = "0x" + "0" * 40
     found = []
     original = Account.objects.using
 

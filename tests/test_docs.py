@@ -37,7 +37,8 @@ def test_every_setting_is_in_the_docs_with_its_default():
 
 
 def test_every_check_is_in_the_docs():
-    in_code = set(re.findall(r'id="(paywall\.[EW]\d+)"', (ROOT / "paywall/checks.py").read_text()))
+    code = "".join(path.read_text() for path in (ROOT / "paywall").rglob("*.py"))
+    in_code = set(re.findall(r'id="(paywall\.[EW]\d+)"', code))
     text = (ROOT / "docs/reference/checks.md").read_text()
     assert in_code == set(re.findall(r"^\| `(paywall\.[EW]\d+)`", text, re.MULTILINE))
 
@@ -57,3 +58,12 @@ def test_the_tree_in_the_docs_is_the_tree():
     rooms = {f"{p.name}/" for p in (ROOT / "paywall").iterdir() if (p / "__init__.py").exists()}
     assert there <= named
     assert rooms - {"migrations/"} <= named
+
+
+def test_every_room_has_its_place_in_the_order_of_imports():
+    text = (ROOT / "pyproject.toml").read_text()
+    layers = text[text.index("layers = [") : text.index("]", text.index("layers = ["))]
+    named = set(re.findall(r"paywall\.(\w+)", layers))
+    there = {p.stem for p in (ROOT / "paywall").glob("*.py")} - {"__init__"}
+    there |= {p.parent.name for p in (ROOT / "paywall").glob("*/__init__.py")}
+    assert there - {"migrations", "schedule", "testing"} == named

@@ -42,14 +42,14 @@ def trade(item, paywall_settings):
     for number in range(3):
         payment, _ = claim(item, f"confirmed {number}")
         ledger.settling([payment], 60, "default")
-        ledger.settled([payment], BLOCK.transaction)
+        ledger.settled([payment], BLOCK.reference)
         ledger.delivered(payment)
         ledger.confirmed([([payment], BLOCK)])
     failed, _ = claim(item, "failed")
     ledger.failed(failed, "abandoned")
     settled, _ = claim(item, "settled")
     ledger.settling([settled], 0, "default")
-    ledger.settled([settled], BLOCK.transaction)
+    ledger.settled([settled], BLOCK.reference)
     claim(item, "claimed", hold=0)
     rollups.roll_up()
 
@@ -77,7 +77,7 @@ ASKS = {
     "dashboard": lambda: desk("/dashboard/"),
     "today": lambda: desk("/dashboard/?period=today"),
     "receipts": lambda: desk("/dashboard/receipts/"),
-    "by transaction": lambda: desk(f"/dashboard/receipts/?q={BLOCK.transaction}"),
+    "by transaction": lambda: desk(f"/dashboard/receipts/?q={BLOCK.reference}"),
     "one receipt": lambda: desk(f"/dashboard/receipts/{Receipt.objects.latest('pk').pk}/"),
     "a later page": lambda: desk("/dashboard/receipts/?before=2026-01-01T00:00:00%2B00:00_9"),
     "payments in the admin": lambda: desk("/admin/paywall/payment/"),

@@ -1,16 +1,14 @@
-"""Accounts: for a well-known coin, only the address has to be typed; and it can be tried."""
+"""Accounts: each rail has a form of its own, and says how an account can be tried."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -20,18 +18,17 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, staff_log
 from paywall.dashboard.shell import wants_fragment
-from paywall.effects import run
 from paywall.models import Account
-from paywall.models.accounts import FIXED_FIELDS
-from paywall.rails.evm import networks, transfers
-from paywall.rails.evm.addresses import shortened
-from paywall.rails.evm.rpc import Node, NodeError
-from paywall.rails.evm.tokens import TOKENS
+from paywall.money import shortened
+from paywall.rails import registry
+from paywall.rails.base import ShowsAccounts
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+    from paywall.rails.base import Rail
 
     AccountFormBase = forms.ModelForm[Account]
     ModelAdminBase = admin.ModelAdmin[Account]
@@ -39,81 +36,68 @@ else:
     AccountFormBase = forms.ModelForm
     ModelAdminBase = admin.ModelAdmin
 
-FROM_PRESET = ("network", "asset", "symbol", "decimals", "eip712_name", "eip712_version")
-
-PATIENCE = 3.0
-"""Seconds that a page waits for a node."""
-
-TEST_PRICE = Decimal("0.01")
-"""A test payment is a little more than that: by its last digits it is known again."""
+FIXED = ("network", "symbol", "decimals", "currency")
+"""What no account changes once it is saved, whatever its rail; each rail has more."""
 
 
-def quick_node(network: str) -> Node | None:
-    """The network's node, asked by somebody who waits for a page."""
-    settings = conf.get()
-    urls = settings.rpc_nodes(network)
-    return Node(urls, min(PATIENCE, settings.rpc_timeout)) if urls else None
+class AccountForm(AccountFormBase):
+    """An account on a rail, whose terms are fields of the form. A rail says which."""
 
-
-class NewAccountForm(AccountFormBase):
-    """A preset fills in what it knows; without one, everything is typed."""
-
-    preset = forms.ChoiceField(
-        label=_("Coin"),
-        required=False,
-        initial="usdc-base",
-        choices=[
-            ("", _("another token: fill in all fields")),
-            *((token.key, token.label) for token in TOKENS.values()),
-        ],
-        help_text=_("Choose one and type only the address to pay to."),
-    )
+    rail: ClassVar[str] = ""
+    terms_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields that are the account's terms."""
+    first: ClassVar[tuple[str, ...]] = ()
+    """The fields that are asked for at the top of a new account's page."""
+    by_hand: ClassVar[tuple[str, ...]] = FIXED
+    """The other ones."""
+    by_hand_title: ClassVar[Any] = _("Fixed")
+    by_hand_help: ClassVar[Any] = ""
+    network_help: ClassVar[Any] = ""
 
     class Meta:
         model = Account
-        fields = "__all__"
-        labels = {"pay_to": _("Pay to (your address)")}
+        fields = (*FIXED, "facilitators", "order", "enabled")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.data.get(self.add_prefix("preset")):
-            for name in (*FROM_PRESET, "currency", "confirmations"):
-                self.fields[name].required = False
+        fixed = registry.named(self.rail).fixed_terms
+        for name in self.terms_fields if self.instance.pk else ():
+            if name in fixed:
+                del self.fields[name]
+            else:
+                self.initial.setdefault(name, self.instance.terms.get(name))
+        if self.network_help and "network" in self.fields:
+            self.fields["network"].help_text = self.network_help
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        token = TOKENS.get(cleaned.get("preset", ""))
-        if token is not None:
-            for name in FROM_PRESET:
-                cleaned[name] = getattr(token, name)
-            cleaned["currency"] = token.currency
-            if "confirmations" not in self.changed_data or not cleaned.get("confirmations"):
-                cleaned["confirmations"] = token.confirmations
-        self._check_recipient(cleaned.get("network") or "", cleaned.get("pay_to") or "")
+        self.instance.rail = self.rail
+        known = self.instance.terms if self.instance.pk else {}
+        typed = {name: cleaned[name] for name in self.terms_fields if name in cleaned}
+        self.instance.terms = {**known, **typed}
         return cleaned
 
-    def _check_recipient(self, network: str, pay_to: str) -> None:
-        """What is sent to a token's contract is gone. A node, where there is one, knows all of
-        them; without one only the well-known ones are known."""
-        if not pay_to:
+    def _post_clean(self) -> None:
+        # A rail's complaint about a field that the form does not have is the whole form's.
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]
+
+    def add_error(self, field: Any, error: Any) -> None:
+        told = getattr(error, "error_dict", None)
+        if field is None and told:
+            for name, errors in told.items():
+                super().add_error(name if name in self.fields else None, errors)
             return
-        is_token = any(token.asset.lower() == pay_to.lower() for token in TOKENS.values())
-        node = quick_node(network)
-        if not is_token and node is not None:
-            # The check is a help: a node that is away keeps nobody from selling.
-            with contextlib.suppress(NodeError):
-                is_token = run(node.is_token(pay_to))
-        if is_token:
-            self.add_error("pay_to", _("This is a token's contract: money sent there is gone."))
+        super().add_error(field, error)
 
 
 @admin.register(Account)
 class AccountAdmin(ModelAdminBase):
-    list_display = ["coin", "paid_to", "currency", "confirmations", "order", "enabled", "standing"]
+    list_display = ["coin", "paid_to", "currency", "order", "enabled", "standing"]
     list_editable = ["order", "enabled"]
-    list_filter = ["enabled", "network", "currency"]
+    list_filter = ["enabled", "rail", "network", "currency"]
     list_select_related = ["proposed_by"]
-    search_fields = ["pay_to", "asset", "symbol"]
+    search_fields = ["identity", "symbol"]
     actions = ["approve"]
 
     class Media:
@@ -123,34 +107,48 @@ class AccountAdmin(ModelAdminBase):
         view = self.admin_site.admin_view(self.test_view)
         return [path("<int:pk>/test/", view, name="paywall_account_test"), *super().get_urls()]
 
+    def _rail(self, request: HttpRequest, obj: Account | None) -> Rail:
+        """An account's own; for a new one what `?rail=` says, or our first."""
+        name = obj.rail if obj is not None else request.GET.get("rail", "")
+        rails = registry.all_()
+        if name and name not in rails:
+            raise Http404("There is no such rail.")
+        return rails[name] if name else next(iter(rails.values()))
+
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kw: Any
     ) -> Any:
-        if obj is None:
-            kw["form"] = NewAccountForm
+        kw["form"] = self._rail(request, obj).account_form()
+        kw["fields"] = [name for name in kw["form"]._meta.fields if not (obj and name in FIXED)]
         return super().get_form(request, obj, change, **kw)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        by_hand = (
-            _("Token"),
-            {
-                "fields": [*FROM_PRESET, "currency"],
-                "classes": [] if obj else ["collapse"],
-                "description": _("Leave these alone if you chose a coin above."),
-            },
-        )
-        if obj is not None:
-            by_hand[1]["description"] = _(
-                "Fixed: offers and payments refer to it. To move, add another account and "
-                "disable this one."
-            )
-        first = ["pay_to", "confirmations", "finalized", "facilitators", "order", "enabled"]
+        rail = self._rail(request, obj)
+        form = rail.account_form()
+        own = ("facilitators", "order", "enabled")
         if obj is None:
-            return [(None, {"fields": ["preset", *first]}), by_hand]
-        return [(None, {"fields": [*first, "balance", "try_it"]}), by_hand]
+            by_hand = {
+                "fields": form.by_hand,
+                "classes": ["collapse"] if "preset" in form.first else [],
+                "description": form.by_hand_help,
+            }
+            return [(None, {"fields": [*form.first, *own]}), (form.by_hand_title, by_hand)]
+        loose = [name for name in form.terms_fields if name not in rail.fixed_terms]
+        fixed = [*FIXED, *_shown(rail)]
+        tried = ["balance", "try_it"] if registry.able(obj.rail, ShowsAccounts) else []
+        text = _(
+            "Fixed: offers and payments refer to it. To move, add another account and "
+            "disable this one."
+        )
+        first = ["paid_to_in_full", *loose, *own, *tried]
+        return [
+            (None, {"fields": first}),
+            (form.by_hand_title, {"fields": fixed, "description": text}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [*FIXED_FIELDS, "balance", "try_it"] if obj else []
+        own = ["paid_to_in_full", "balance", "try_it"]
+        return [*FIXED, *own, *_shown(obj.its_rail)] if obj else []
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"preset": "usdc-base", **super().get_changeform_initial_data(request)}
@@ -159,16 +157,21 @@ class AccountAdmin(ModelAdminBase):
 
     @admin.display(description=_("coin"), ordering="network")
     def coin(self, account: Account) -> str | SafeString:
-        label = f"{account.symbol} on {networks.title(account.network)}"
-        if networks.is_testnet(account.network):
+        network = registry.network(account.network)
+        label = f"{account.symbol} on {network.title}" if network.title else account.symbol
+        if network.testnet:
             return format_html(
                 '{} <span class="paywall-testnet">{}</span>', label, _("test network")
             )
         return label
 
-    @admin.display(description=_("pay to"), ordering="pay_to")
+    @admin.display(description=_("pay to"), ordering="identity")
     def paid_to(self, account: Account) -> str:
-        return shortened(account.pay_to)
+        return shortened(account.recipient)
+
+    @admin.display(description=_("pay to"))
+    def paid_to_in_full(self, account: Account) -> str:
+        return account.recipient
 
     @admin.display(description=_("waits for"))
     def standing(self, account: Account) -> str:
@@ -178,14 +181,8 @@ class AccountAdmin(ModelAdminBase):
 
     @admin.display(description=_("balance"))
     def balance(self, account: Account) -> str:
-        node = quick_node(account.network)
-        if node is None:
-            return gettext("not known: no node is set for this network")
-        try:
-            units = run(node.balance_of(account.asset, account.pay_to))
-        except NodeError as error:
-            return gettext("not known: %s") % error
-        return f"{Decimal(units).scaleb(-account.decimals).normalize():f} {account.symbol}"
+        rail = registry.able(account.rail, ShowsAccounts)
+        return rail.balance_text(account) if rail is not None else "–"
 
     @admin.display(description=_("try it"))
     def try_it(self, account: Account) -> str | SafeString:
@@ -204,8 +201,8 @@ class AccountAdmin(ModelAdminBase):
                 gettext("No money goes there before a second person approves %s.") % obj,
             )
         elif before is not None and conf.get().two_person_rule and _is_laxer(obj, before):
-            obj.proposed = {"confirmations": obj.confirmations, "finalized": obj.finalized}
-            obj.confirmations, obj.finalized = before.confirmations, before.finalized
+            obj.proposed = {k: v for k, v in obj.terms.items() if v != before.terms.get(k)}
+            obj.terms = before.terms
             obj.proposed_by_id = request.user.pk
             messages.warning(
                 request,
@@ -215,10 +212,13 @@ class AccountAdmin(ModelAdminBase):
             staff_log.write(request.user, obj, f"Proposed: {obj.proposed}")
         super().save_model(request, obj, form, change)
         if before is None:
-            staff_log.changed(request.user, obj, "pay to", "–", f"{obj.pay_to} ({obj.network})")
+            where = f"{obj.recipient} ({obj.network})"
+            staff_log.changed(request.user, obj, "pay to", "–", where)
             return
-        names = ("enabled", "order", "confirmations", "finalized", "facilitators")
-        staff_log.compared(request.user, before, obj, names)
+        staff_log.compared(request.user, before, obj, ("enabled", "order", "facilitators"))
+        for name, value in obj.terms.items():
+            if value != before.terms.get(name):
+                staff_log.changed(request.user, obj, name, before.terms.get(name), value)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("paywall.approve_account")
@@ -235,73 +235,64 @@ class AccountAdmin(ModelAdminBase):
             else:
                 by, account.proposed_by = account.proposed_by, None
                 if account.proposed:
-                    before = f"{account.confirmations}, {account.finalized}"
-                    account.confirmations = account.proposed["confirmations"]
-                    account.finalized = account.proposed["finalized"]
+                    for name, value in account.proposed.items():
+                        was = account.terms.get(name)
+                        staff_log.changed(request.user, account, name, was, value)
+                    account.terms = {**account.terms, **account.proposed}
                     account.proposed = {}
-                    after = f"{account.confirmations}, {account.finalized}"
-                    staff_log.changed(request.user, account, "confirmations", before, after)
                 else:
                     account.enabled = True
                 account.save()
                 staff_log.changed(
-                    request.user, account, "approved", f"proposed by {by}", account.pay_to
+                    request.user, account, "approved", f"proposed by {by}", account.recipient
                 )
                 messages.success(request, gettext("Money can arrive at %s now.") % account)
 
     # --------------------------------------------------------------------------- A trial
 
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A QR code for a small payment by hand, and a look for it on the chain."""
+        """A small payment by hand, and a look whether it came."""
         account = get_object_or_404(Account, pk=pk)
         if not self.has_view_permission(request, account):
             raise PermissionDenied
-        extra, since = request.GET.get("extra", ""), request.GET.get("since", "")
-        if not (extra.isdecimal() and len(extra) <= 4):
-            extra = str(secrets.randbelow(9_000) + 1_000)
-        units = (account.atomic(TEST_PRICE) or 10_000) + int(extra)
-        node, head, found, trouble = quick_node(account.network), None, None, ""
-        if node is not None:
-            try:
-                head = run(node.block("latest")).number
-                if since.isdecimal() and len(since) < 18:
-                    came = run(
-                        transfers.incoming(node, account.asset, [account.pay_to], int(since), head)
-                    )
-                    found = next((transfer for transfer in came if transfer.value == units), None)
-            except NodeError as error:
-                trouble = str(error)
-        start = since if since.isdecimal() else str(head if head is not None else "")
-        uri = (
-            f"ethereum:{account.asset}@{networks.chain_id(account.network)}/transfer"
-            f"?address={account.pay_to}&uint256={units}"
-        )
+        rail = registry.able(account.rail, ShowsAccounts)
+        if rail is None:
+            raise Http404("An account on this rail cannot be tried.")
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "title": _("A test payment"),
             "opts": self.opts,
             "account": account,
-            "amount": f"{Decimal(units).scaleb(-account.decimals):f} {account.symbol}",
-            "is_testnet": networks.is_testnet(account.network),
-            "uri": uri,
-            "qr": _qr(uri),
-            "watches": node is not None,
-            "found": found,
-            "found_url": found and networks.transaction_url(account.network, found.transaction),
-            "trouble": trouble,
-            "live": f"{request.path}?extra={extra}&since={start}",
+            **rail.trial(request, account),
         }
+        context["qr"] = _qr(context["uri"])
         context["frame"] = (
             "paywall/admin/bare_live.html" if wants_fragment(request) else "admin/base_site.html"
         )
         return TemplateResponse(request, "paywall/admin/test_payment.html", context)
 
 
+def _shown(rail: Rail) -> list[Any]:
+    """The terms of a rail that are fixed, to be read."""
+    form = rail.account_form()
+    fixed = [name for name in form.terms_fields if name in rail.fixed_terms]
+    return [_term(name, form.base_fields[name].label or name) for name in fixed]
+
+
+@cache
+def _term(name: str, label: str) -> Any:
+    @admin.display(description=label)
+    def shown(account: Account) -> str:
+        return str(account.terms.get(name, "–"))
+
+    return shown
+
+
 def _is_laxer(after: Account, before: Account) -> bool:
     """Whether payments would be final sooner."""
-    if before.finalized:
-        return not after.finalized
-    return not after.finalized and after.confirmations < before.confirmations
+    return after.its_rail.is_laxer(
+        after.its_rail.read_terms(after.network, after.terms), before.terms
+    )
 
 
 def _qr(text: str) -> SafeString | None:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 
 from paywall import business_days
 from paywall.models import ResourceDay
-from paywall.rails.evm import networks
+from paywall.rails import registry
 
 if TYPE_CHECKING:
     from django.contrib import admin
@@ -76,12 +76,12 @@ def of_late() -> QuerySet[ResourceDay]:
     return ResourceDay.objects.filter(day__gte=since).order_by()
 
 
-def transaction_link(network: str, tx_hash: str) -> str | SafeString:
-    """A transaction, linked to where a person can look at it."""
-    if not tx_hash:
+def reference_link(rail: str, network: str, reference: str) -> str | SafeString:
+    """What moved money (a transaction, say), linked to where a person can look at it."""
+    if not reference:
         return "–"
-    short = f"{tx_hash[:10]}…{tx_hash[-6:]}"
-    url = networks.transaction_url(network, tx_hash)
+    short = f"{reference[:10]}…{reference[-6:]}" if len(reference) > 20 else reference
+    url = registry.reference_url(rail, network, reference)
     if url is None:
         return short
     return format_html('<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, short)

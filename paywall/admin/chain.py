@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Cursor, FacilitatorHealth, Transaction, Wallet
 
-from .base import ReadOnly, transaction_link
+from .base import ReadOnly, reference_link
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -55,7 +55,7 @@ class TransactionAdmin(ReadOnly, TransactionAdminBase):
 
     @admin.display(description=_("transaction"))
     def on_chain(self, transaction: Transaction) -> str | SafeString:
-        return transaction_link(transaction.wallet.network, transaction.hash)
+        return reference_link("evm", transaction.wallet.network, transaction.hash)
 
     def get_queryset(self, request):  # type: ignore[no-untyped-def]
         return super().get_queryset(request).prefetch_related("carries")

@@ -13,11 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, ledger, staff_log
 from paywall.models import AccessPass, Exposure, Payment
-from paywall.money import money
-from paywall.rails.evm.addresses import shortened
+from paywall.money import money, shortened
 from paywall.settlement import worker
 
-from .base import FirstPages, ReadOnly, transaction_link
+from .base import FirstPages, ReadOnly, reference_link
 from .refunds import PERMISSION, RefundInline, ask_for_refunds
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
     ]
     list_filter = [AttentionFilter, "state", "created_at", "on_credit", "policy", "account"]
     list_select_related = ["resource"]
-    search_fields = ["=payer", "=tx_hash", "url", "identity", "resource__slug"]
+    search_fields = ["=payer", "=reference", "url", "identity", "resource__slug"]
     search_help_text = _("Wallet, transaction, URL or resource")
     show_full_result_count = False
     paginator = FirstPages
@@ -92,11 +91,14 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
             {
                 "fields": [
                     "account",
+                    "rail",
                     "network",
                     "payer",
-                    "amount",
+                    "authorized",
+                    "captured",
                     "transaction",
-                    "block_number",
+                    "position",
+                    "evidence",
                     "protocol",
                     "facilitator",
                     "refunded",
@@ -154,7 +156,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 
     @admin.display(description=_("transaction"))
     def transaction(self, payment: Payment) -> str | SafeString:
-        return transaction_link(payment.network, payment.tx_hash)
+        return reference_link(payment.rail, payment.network, payment.reference)
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, payment: Payment) -> str:
@@ -166,7 +168,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
 
     @admin.display(description=_("payer"), ordering="payer")
     def from_wallet(self, payment: Payment) -> str:
-        return shortened(payment.payer)
+        return shortened(payment.payer or "–")
 
 
 @admin.register(AccessPass)
@@ -185,7 +187,7 @@ class AccessPassAdmin(ReadOnly, PassAdminBase):
     @admin.action(description=_("Revoke: it opens nothing any more"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[AccessPass]) -> None:
         for access_pass in queryset.filter(revoked_at__isnull=True).select_related("payment"):
-            ledger.revoke_pass(access_pass.payment)
+            ledger.revoke(access_pass)
             staff_log.changed(request.user, access_pass, "Access pass", "open", "revoked")
 
 

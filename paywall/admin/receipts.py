@@ -10,9 +10,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Receipt
-from paywall.rails.evm.addresses import shortened
+from paywall.money import shortened
 
-from .base import FirstPages, ReadOnly, transaction_link
+from .base import FirstPages, ReadOnly, reference_link
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -30,7 +30,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
     search_fields = [
         "=number",
         "=public_id",
-        "=payment__tx_hash",
+        "=payment__reference",
         "=payment__payer",
         "payment__url",
     ]
@@ -58,11 +58,12 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     @admin.display(description=_("payer"), ordering="payment__payer")
     def payer(self, receipt: Receipt) -> str:
-        return shortened(receipt.payment.payer)
+        return shortened(receipt.payment.payer or "–")
 
     @admin.display(description=_("transaction"))
     def transaction(self, receipt: Receipt) -> Any:
-        return transaction_link(receipt.payment.network, receipt.payment.tx_hash)
+        payment = receipt.payment
+        return reference_link(payment.rail, payment.network, payment.reference)
 
     @admin.display(description=_("as the buyer sees it"))
     def public_page(self, receipt: Receipt) -> str | SafeString:

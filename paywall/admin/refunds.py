@@ -15,7 +15,7 @@ from paywall.dashboard.forms import CloseForm, RefundForm, in_token, tell
 from paywall.models import Payment, Refund
 from paywall.settlement import refunds
 
-from .base import ReadOnly, action_page, transaction_link
+from .base import ReadOnly, action_page, reference_link
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -61,7 +61,7 @@ def _amount(refund: Refund) -> str:
 
 class RefundInline(ReadOnly, InlineBase):
     model = Refund
-    fields = ["created_at", "value", "reason", "by", "state", "tx_hash", "error_detail"]
+    fields = ["created_at", "value", "reason", "by", "state", "reference", "error_detail"]
     readonly_fields = ["value"]
     extra = 0
 
@@ -75,7 +75,7 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
     list_display = ["id", "created_at", "payment", "value", "state", "by", "transaction"]
     list_filter = ["state", "is_ours_to_send"]
     list_select_related = ["payment", "by"]
-    search_fields = ["=tx_hash", "=payment__payer", "reason"]
+    search_fields = ["=reference", "=payment__payer", "reason"]
     date_hierarchy = "created_at"
     fields = [
         *("payment", "value", "reason", "by", "state", "is_ours_to_send", "transaction"),
@@ -127,4 +127,5 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
 
     @admin.display(description=_("transaction"))
     def transaction(self, refund: Refund) -> str | SafeString:
-        return transaction_link(refund.payment.network, refund.tx_hash)
+        payment = refund.payment
+        return reference_link(payment.rail, payment.network, refund.reference)

@@ -29,7 +29,7 @@ from paywall.models import Resource
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from paywall.catalog.audiences import Terms
+    from paywall.catalog.audiences import Quote
     from paywall.catalog.offers import Reference
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -57,7 +57,7 @@ class Found:
     verdict: str = ""
     resource: Resource | None = None
     other_rules: list[Resource] = field(default_factory=list)
-    terms: Terms | None = None
+    terms: Quote | None = None
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     required: str = ""
@@ -90,7 +90,7 @@ def person_page(request: HttpRequest) -> HttpResponse:
         reference = _reference(asked, Found())
         if reference is not None:
             try:
-                terms = audiences.terms(asked, offers.load(reference))
+                terms = audiences.quote(asked, offers.load(reference))
             except NotForSale:
                 return responses.not_for_sale()
             page = responses.challenge_page(asked, terms.sale)
@@ -151,7 +151,7 @@ def _show(request: HttpRequest, asked: HttpRequest, reference: Reference, found:
     by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
     found.resource = Resource.objects.filter(**by).first()
     try:
-        terms = audiences.terms(asked, offers.load(reference))
+        terms = audiences.quote(asked, offers.load(reference))
     except NotForSale as error:
         found.warning = f"{error} {gettext('The URL answers 503.')}"
         return

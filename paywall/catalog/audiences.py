@@ -32,7 +32,7 @@ COUPON_PARAMETER = "coupon"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Quote:
     """How a resource is sold to one request."""
 
     sale: ForSale
@@ -41,7 +41,7 @@ class Terms:
 
 
 @durable.read
-def terms(request: HttpRequest, sale: ForSale) -> Terms:
+def quote(request: HttpRequest, sale: ForSale) -> Quote:
     """In each currency the cheapest of what the request's audiences pay. May query the database.
 
     Whatever else could have been offered to this request, now or a short while ago, is still
@@ -54,10 +54,10 @@ def terms(request: HttpRequest, sale: ForSale) -> Terms:
         if (members or tier.kind != Audience.Kind.COUPON) and _belongs(request, tier)
     ]
     if not mine:
-        return Terms(sale)
+        return Quote(sale)
     tiers = [sale.tiers[at] for at in mine]
     free = tuple(quota for tier in tiers for quota in tier.free)
-    return Terms(sale.cheapest(tuple(mine)), free)
+    return Quote(sale.cheapest(tuple(mine)), free)
 
 
 def _may_guess(request: HttpRequest, sale: ForSale) -> bool:

@@ -18,11 +18,14 @@ from django.db.models import Q
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from paywall import conf, durable, protocols
+from paywall import conf, durable
 from paywall.exceptions import Code, NotForSale, Refused
 from paywall.models import Account, Audience, Price, Resource
+from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
-from paywall.rails.evm import exact
+from paywall.protocols.challenge import Challenge
+from paywall.rails import registry as rails
+from paywall.rails.base import Reads
 from paywall.vocabulary import Credential, Offer
 
 log = logging.getLogger(__name__)
@@ -31,9 +34,6 @@ Reference = str | int
 """A resource by slug (`str`) or primary key (`int`)."""
 
 MAX_CACHED = 10_000
-
-UPFRONT = {"paymentFlow": "upfront"}
-"""In an offer's `extra`: the money is taken before the work is done (x402 specs, payment flows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ForSale:
     offers: tuple[Offer, ...]
     former_offers: tuple[tuple[Offer, float], ...]
     """Offers that were made before and can be taken until a time (Unix seconds)."""
-    challenge: protocols.Challenge
+    challenge: Challenge
     stale_at: float
     """On the monotonic clock."""
     tiers: tuple[Tier, ...] = ()
@@ -147,43 +147,51 @@ def forget(**_: Any) -> None:
         _cache.clear()
 
 
-def assets(network: str) -> list[str]:
-    """The tokens in which we were ever paid on a network. Queries the database."""
-    accounts = Account.objects.using(durable.alias()).filter(network=network)
-    return sorted(set(accounts.values_list("asset", flat=True)))
-
-
 def match(sale: ForSale, credential: Credential, now: float) -> Offer:
     """The offer of ours that a credential takes. Raises `Refused`."""
-    scheme = exact.get(credential.scheme)
-    if scheme is None:
-        raise Refused(Code.UNSUPPORTED_SCHEME)
     offers = [*sale.offers, *(offer for offer, until in sale.former_offers if now <= until)]
-    if credential.accepted is None:
-        offer = scheme.pick(credential, offers)
+    if credential.takes is not None:
+        offer = next(filter(credential.takes, offers), None)
     else:
-        accepted = credential.accepted
-        offer = next((offer for offer in offers if _is_same(offer, accepted)), None)
+        offer = _picked(credential, offers)
     if offer is None:
-        raise Refused(Code.NO_MATCHING_OFFER)
+        known = rails.with_scheme(credential.scheme)
+        raise Refused(Code.NO_MATCHING_OFFER if known else Code.UNSUPPORTED_SCHEME)
     return offer
 
 
-def _is_same(offer: Offer, accepted: Any) -> bool:
-    """Whether a buyer's echo names this offer. What nobody signs, how long it can be taken and
-    in which order, may have changed meanwhile."""
-    return (
-        accepted["scheme"] == offer.scheme
-        and accepted["network"] == offer.network
-        and accepted["asset"].lower() == offer.asset.lower()
-        and accepted["amount"] == str(offer.amount)
-        and accepted["payTo"].lower() == offer.pay_to.lower()
-        and all(
-            (accepted["extra"] or {}).get(key) == value
-            for key, value in offer.extra.items()
-            if key not in UPFRONT
+def _picked(credential: Credential, offers: list[Offer]) -> Offer | None:
+    """Where the protocol does not say which offer is taken, the rail sees it."""
+    for rail in rails.with_scheme(credential.scheme):
+        reads = rails.able(rail.name, Reads)
+        own = [offer for offer in offers if offer.rail == rail.name]
+        if reads is not None and own and (offer := reads.pick(credential, own)) is not None:
+            return offer
+    return None
+
+
+def reader(rail: str) -> Reads:
+    """The rail of an offer of ours that a credential takes."""
+    reads = rails.able(rail, Reads)
+    if reads is None:
+        raise Refused(Code.UNSUPPORTED_SCHEME)
+    return reads
+
+
+def identities(credential: Credential) -> list[str]:
+    """All that a credential can be known by, on whatever account we were ever paid. Queries the
+    database. Raises `Refused`."""
+    found: list[str] = []
+    for rail in rails.with_scheme(credential.scheme):
+        reads = rails.able(rail.name, Reads)
+        if reads is None:
+            continue
+        accounts = Account.objects.using(durable.alias()).filter(
+            rail=rail.name, network=credential.network
         )
-    )
+        terms = [account.terms for account in accounts]
+        found += reads.identities(credential, terms) if terms else []
+    return found
 
 
 def _load(reference: Reference, stale_at: float) -> ForSale:
@@ -334,21 +342,21 @@ def _offer(price: Price, account: Account, policy: str) -> Offer | None:
     if price.currency != account.currency or not price.amount:
         return None
     amount = account.atomic(price.amount)
-    scheme = exact.named("exact")
     if amount is None:
         log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
+    rail = rails.all_().get(account.rail)
+    if rail is None:
+        log.error("Account %s is on a rail that the settings do not know: not offered", account.pk)
+        return None
+    scheme, terms = rail.offered(account)
     return Offer(
-        scheme=scheme.name,
+        rail=rail.name,
+        scheme=scheme,
         network=account.network,
-        asset=account.asset,
         amount=amount,
-        pay_to=account.pay_to,
         timeout=conf.get().offer_timeout,
-        extra={
-            **scheme.extra_for(account.eip712_name, account.eip712_version),
-            **(UPFRONT if policy == Resource.Policy.BEFORE else {}),
-        },
+        terms=terms,
         account_id=account.pk,
         price_id=price.pk,
         price=price.amount,
@@ -356,6 +364,7 @@ def _offer(price: Price, account: Account, policy: str) -> Offer | None:
         symbol=account.symbol,
         decimals=account.decimals,
         for_coupon=price.audience is not None and price.audience.kind == Audience.Kind.COUPON,
+        upfront=policy == Resource.Policy.BEFORE,
     )
 
 

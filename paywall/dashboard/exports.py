@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import DatabaseError
 from django.db.models import Q, QuerySet, Sum
@@ -24,7 +24,7 @@ from paywall import conf, durable
 from paywall.exceptions import LedgerUnavailable
 from paywall.models import Account, Export, Receipt, Refund, SalesDay, Transaction
 from paywall.models.exposure import in_currency
-from paywall.rails.evm import networks
+from paywall.rails import registry
 
 from .search import FilterForm, find
 from .shell import page, staff_only, url, wants_fragment
@@ -184,12 +184,46 @@ RECEIPT_COLUMNS = [
     _("Settlement"),
     _("User"),
 ]
+
+
+class _Row(NamedTuple):
+    """What is read of a receipt and its payment."""
+
+    number: int | None
+    public_id: str
+    issued_at: datetime
+    confirmed_at: datetime | None
+    sold: dict[str, str]
+    price: Decimal
+    currency: str
+    authorized: str
+    captured: str | None
+    payment: int
+    decimals: int
+    symbol: str
+    network: str
+    payer: str | None
+    reference: str
+    position: int | None
+    state: str
+    policy: str
+    user: Any
+    pk: int
+
+
+_OF_PAYMENT = (
+    *("confirmed_at", "price", "currency", "authorized", "captured", "network", "payer"),
+    *("reference", "position", "state", "policy"),
+)
 _FIELDS = [
-    *("number", "public_id", "issued_at", "payment__confirmed_at", "sold"),
-    *("payment__price", "payment__currency", "payment__amount", "payment_id"),
-    *("payment__account__decimals", "payment__account__symbol", "payment__network"),
-    *("payment__payer", "payment__tx_hash", "payment__block_number", "payment__state"),
-    *("payment__policy", "payment__user_id"),
+    {
+        **{name: f"payment__{name}" for name in _OF_PAYMENT},
+        "payment": "payment_id",
+        "decimals": "payment__account__decimals",
+        "symbol": "payment__account__symbol",
+        "user": "payment__user_id",
+    }.get(name, name)
+    for name in _Row._fields
 ]
 
 
@@ -199,49 +233,48 @@ def receipt_table(query: str) -> tuple[list[Any], Iterator[Row]]:
 
 def _receipt_rows(query: str) -> Iterator[Row]:
     zone = conf.get().owners_zone()
-    found = _receipts(query)
-    for some in _in_chunks(found):
-        fees = _fees_of({row[13] for row in some if row[13]})
-        refunds = _refunded_of([row[8] for row in some])
-        for row in some:
-            number, public_id, issued, confirmed, sold, price, currency, amount, payment = row[:9]
-            decimals, symbol, network, payer, tx_hash, block, state, policy, user = row[9:]
+    titles: dict[str, str] = {}
+    for some in _in_chunks(_receipts(query)):
+        fees = _fees_of({one.reference for one in some if one.reference})
+        refunds = _refunded_of([one.payment for one in some])
+        for one in some:
+            amount = one.authorized if one.captured is None else one.captured
             yield [
-                number,
-                public_id,
-                issued.astimezone(zone),
-                confirmed and confirmed.astimezone(zone),
-                sold["title"],
-                sold["url"],
-                price.normalize(),
-                currency,
-                Decimal(amount).scaleb(-decimals).normalize(),
-                symbol,
-                Decimal(refunds.get(payment, 0)).scaleb(-decimals).normalize(),
-                networks.title(network),
-                payer,
-                tx_hash,
-                block,
-                fees.get(tx_hash),
-                state,
-                policy,
-                user,
+                one.number,
+                one.public_id,
+                one.issued_at.astimezone(zone),
+                one.confirmed_at and one.confirmed_at.astimezone(zone),
+                one.sold["title"],
+                one.sold["url"],
+                one.price.normalize(),
+                one.currency,
+                Decimal(amount).scaleb(-one.decimals).normalize(),
+                one.symbol,
+                Decimal(refunds.get(one.payment, 0)).scaleb(-one.decimals).normalize(),
+                titles.setdefault(one.network, registry.network(one.network).title),
+                one.payer or "",
+                one.reference,
+                one.position,
+                fees.get(one.reference),
+                one.state,
+                one.policy,
+                one.user,
             ]
 
 
 CHUNK = 2_000
 
 
-def _in_chunks(found: QuerySet[Receipt]) -> Iterator[list[Any]]:
+def _in_chunks(found: QuerySet[Receipt]) -> Iterator[list[_Row]]:
     """Some rows at a time, each by a query of its own that begins where the last one ended: nothing
     is kept open in the database for as long as a browser takes."""
-    rows = found.values_list(*_FIELDS, "pk")
-    while some := list(rows[:CHUNK]):
-        yield [row[:-1] for row in some]
-        issued_at, pk = some[-1][2], some[-1][-1]
+    rows = found.values_list(*_FIELDS)
+    while some := [_Row(*row) for row in rows[:CHUNK]]:
+        yield some
+        issued_at, pk = some[-1].issued_at, some[-1].pk
         older = Q(issued_at__lt=issued_at) | Q(issued_at=issued_at, pk__lt=pk)
         # Said once more, in the words that an index range understands.
-        rows = found.filter(older, issued_at__lte=issued_at).values_list(*_FIELDS, "pk")
+        rows = found.filter(older, issued_at__lte=issued_at).values_list(*_FIELDS)
 
 
 def _refunded_of(payments: list[int]) -> dict[int, int]:
@@ -306,10 +339,10 @@ def _months() -> list[Row]:
         table.append(
             [
                 f"{month:%Y-%m}",
-                networks.title(account.network),
+                registry.network(account.network).title,
                 account.symbol,
                 currency,
-                account.pay_to,
+                account.recipient,
                 sales,
                 _money(revenue),
                 _money(refunded),

@@ -27,7 +27,7 @@ from paywall.models import (
     SalesDay,
 )
 from paywall.models.exposure import in_currency
-from paywall.rails.evm import networks
+from paywall.rails import registry
 from paywall.reports import rollups
 
 from .periods import Period
@@ -274,7 +274,7 @@ def _by_network(period: Period, rows: list[Any]) -> list[Share]:
         period,
         rows,
         lambda row: (known[row[1]].network, known[row[1]].symbol),
-        lambda key: f"{key[1]} · {networks.title(key[0])}",
+        lambda key: f"{key[1]} · {registry.network(key[0]).title}",
     )
 
 

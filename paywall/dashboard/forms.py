@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from paywall import conf, staff_log
+from paywall import staff_log
 from paywall.models import Payment, Refund
 from paywall.settlement import refunds
 
@@ -53,7 +53,7 @@ class RefundForm(forms.Form):
         super().__init__(*args, **kwargs)
         if len(payments) > 1:
             del self.fields["amount"], self.fields["sent_in"], self.fields["sender"]
-        elif not conf.get().treasury_key:
+        elif not refunds.can_send(payments):
             self.fields["sent_in"].required = True
         self.payments = payments
 
@@ -81,7 +81,7 @@ class RefundForm(forms.Form):
         asked, troubles = [], []
         for payment in self.payments:
             seen = int(self.cleaned_data["seen"][str(payment.pk)])
-            amount = self.cleaned_data.get("amount") or int(payment.amount) - seen
+            amount = self.cleaned_data.get("amount") or payment.atomic_amount - seen
             try:
                 refund = refunds.request(
                     payment,

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from paywall import durable, ledger, staff_log
 from paywall.ledger import receipts
 from paywall.models import AccessPass, PaymentEvent, Receipt, Transaction
-from paywall.rails.evm import networks
+from paywall.rails import registry
 from paywall.settlement import refunds
 
 from .forms import NoteForm, RefundForm, ResendForm, in_token, tell
@@ -188,22 +188,22 @@ def _show(request: HttpRequest, found: Receipt, bound: dict[str, Form]) -> HttpR
     access_pass = AccessPass.objects.using(durable.alias()).filter(payment=payment).first()
     left = refunds.remaining(payment)
     allowed = {action: request.user.has_perm(name) for action, name in PERMISSIONS.items()}
-    sent = Transaction.objects.using(durable.alias()).filter(hash=payment.tx_hash).first()
+    sent = Transaction.objects.using(durable.alias()).filter(hash=payment.reference).first()
     context = {
         "title": str(found),
         "receipt": found,
         "payment": payment,
         "offer": offer,
-        "amount": in_token(offer.amount, offer),
-        "network": networks.title(payment.network),
-        "is_testnet": networks.is_testnet(payment.network),
+        "amount": in_token(payment.atomic_amount, offer),
+        "network": registry.network(payment.network).title,
+        "is_testnet": registry.network(payment.network).testnet,
         "links": _links(payment),
         "story": _story(payment),
         "refunds": [
             (refund, in_token(int(refund.amount), offer)) for refund in payment.refunds.all()
         ],
         "pass": access_pass,
-        "fee": sent.fee if sent is not None and payment.tx_hash else None,
+        "fee": sent.fee if sent is not None and payment.reference else None,
         "public_path": receipts.path(payment),
         "admin_payment": admin_url("paywall_payment_change", payment.pk),
         "admin_resource": admin_url("paywall_resource_change", payment.resource_id),
@@ -227,14 +227,13 @@ def _show(request: HttpRequest, found: Receipt, bound: dict[str, Form]) -> HttpR
 
 def _links(payment: Payment) -> dict[str, str | None]:
     """The block explorer's pages of what a payment names."""
-    network = payment.network
-    block = payment.block_number
+    rail, network, terms = payment.rail, payment.network, payment.taken_offer.terms
     return {
-        "transaction": payment.tx_hash and networks.transaction_url(network, payment.tx_hash),
-        "payer": networks.address_url(network, payment.payer),
-        "pay_to": networks.address_url(network, payment.taken_offer.pay_to),
-        "asset": networks.address_url(network, payment.taken_offer.asset),
-        "block": networks.block_url(network, block) if block is not None else None,
+        "transaction": registry.reference_url(rail, network, payment.reference),
+        "payer": registry.party_url(rail, network, payment.payer),
+        "pay_to": registry.party_url(rail, network, terms.get("payTo")),
+        "asset": registry.party_url(rail, network, terms.get("asset")),
+        "block": registry.position_url(rail, network, payment.position),
     }
 
 
@@ -248,7 +247,7 @@ def _story(payment: Payment) -> list[dict[str, Any]]:
             "text": gettext("%(amount)s on %(network)s was offered for %(method)s %(url)s")
             % {
                 "amount": in_token(offer.amount, offer),
-                "network": networks.title(offer.network),
+                "network": registry.network(offer.network).title,
                 "method": payment.method,
                 "url": payment.url,
             },

@@ -6,7 +6,6 @@ nothing is ever counted.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from paywall import business_days, durable
 from paywall.models import Account, Receipt, Resource
 from paywall.models.literals import Literal
 from paywall.models.payments import State
-from paywall.rails.evm.addresses import checksum, is_transaction_hash
+from paywall.rails import registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,11 +120,12 @@ def _resources(text: str) -> list[int]:
 
 def _named(text: str) -> Q:
     """What somebody typed into the search box, by its looks."""
-    if is_transaction_hash(text):
+    what, spelled = registry.spelled(text) or ("", "")
+    if what == "reference":
         # The second part is the condition of the index.
-        return Q(payment__tx_hash=text.lower()) & ~Q(payment__tx_hash=Literal(""))
-    with contextlib.suppress(ValueError):
-        return Q(payment__payer=checksum(text))
+        return Q(payment__reference=spelled) & ~Q(payment__reference=Literal(""))
+    if what == "payer":
+        return Q(payment__payer=spelled)
     number = text.removeprefix("#").removeprefix("No.").strip()
     if number.isdecimal() and len(number) < 18:
         return Q(number=int(number))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from paywall.catalog.offers import ForSale
     from paywall.effects import Steps
-    from paywall.vocabulary import Authorization, Credential, Offer
+    from paywall.vocabulary import Claim, Credential, Offer
 
 CREDENTIAL_IS_ENOUGH_FOR = timedelta(minutes=10)
 """Since the claim. Later, a signature that everybody can read in the chain proves nobody's right to
@@ -33,27 +33,27 @@ def take(
     sale: ForSale,
     credential: Credential,
     offer: Offer,
-    authorization: Authorization,
+    claim: Claim,
 ) -> Steps[Payment]:
-    """Claim the authorization, or take up its payment where an earlier request left it."""
+    """Make the claim, or take up its payment where an earlier request left it."""
     url = audiences.url_to_keep(request)
     purpose = ledger.Purpose(
         sale.resource_id, str(request.method), url, sale.policy, holders.browser(request)
     )
-    is_stranger = verification.is_stranger(authorization.payer)
+    is_stranger = verification.is_stranger(claim.payer)
     if is_stranger and _is_served_in_line(sale):
-        earlier = yield from query(ledger.find, [authorization.identity])
+        earlier = yield from query(ledger.find, [claim.identity])
         if earlier is not None:
             return (yield from _take_up(request, earlier, purpose))
-        yield from verification.require_means(request, offer, authorization, url)
+        yield from verification.require_means(request, offer, claim, url)
     hold = conf.get().view_timeout
     ask_credit = sale.policy == Resource.Policy.BACKGROUND
-    ask_credit = ask_credit and verification.may_have_credit(authorization)
-    balance = (yield from verification.balance(offer, authorization)) if ask_credit else None
+    ask_credit = ask_credit and verification.may_have_credit(claim)
+    balance = (yield from verification.balance(offer, claim)) if ask_credit else None
 
-    def claim() -> tuple[Payment, bool]:
+    def insert() -> tuple[Payment, bool]:
         return ledger.claim(
-            authorization,
+            claim,
             offer,
             purpose,
             protocol=credential.protocol,
@@ -63,12 +63,12 @@ def take(
             balance=balance,
         )
 
-    payment, is_new = yield from query(claim)
+    payment, is_new = yield from query(insert)
     if not is_new:
         return (yield from _take_up(request, payment, purpose))
     if is_stranger and ask_credit and not payment.on_credit:
         # No room for it on credit: so its view would run first, as under `after`.
-        yield from _require_means(request, payment, offer, authorization)
+        yield from _require_means(request, payment, offer, claim)
     return payment
 
 
@@ -80,11 +80,11 @@ def _is_served_in_line(sale: ForSale) -> bool:
 
 
 def _require_means(
-    request: HttpRequest, payment: Payment, offer: Offer, authorization: Authorization
+    request: HttpRequest, payment: Payment, offer: Offer, claim: Claim
 ) -> Steps[None]:
     """The same, for a payment that is claimed already."""
     try:
-        yield from verification.require_means(request, offer, authorization, payment.url)
+        yield from verification.require_means(request, offer, claim, payment.url)
     except Refused as refused:
         yield from query(ledger.failed, payment, refused.code, "nothing was sent")
         raise
@@ -95,7 +95,7 @@ def _require_means(
 
 def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:
     """Go on with a payment that an earlier request claimed. Raises `Refused`, `Unavailable`."""
-    transaction = payment.tx_hash
+    reference = payment.reference
     if (payment.resource_id, payment.method, payment.url) != (
         purpose.resource_id,
         purpose.method,
@@ -103,7 +103,7 @@ def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) ->
     ):
         raise Refused(Code.RESOURCE_MISMATCH)
     if payment.state == State.LOST:
-        raise Refused(Code.PAYMENT_LOST, transaction=transaction)
+        raise Refused(Code.PAYMENT_LOST, reference=reference)
     if payment.state == State.FAILED:
         raise Refused(Code.PAYMENT_FAILED)
     may_collect = yield from query(_may_collect, request, payment)
@@ -111,15 +111,15 @@ def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) ->
         # Without an offer: a buyer whose response was lost must not pay for it twice.
         receipt = (yield from query(receipts.path, payment)) if may_collect else None
         url = request.build_absolute_uri(receipt) if receipt else ""
-        raise Refused(Code.ALREADY_USED, status=409, transaction=transaction, receipt=url)
+        raise Refused(Code.ALREADY_USED, status=409, reference=reference, receipt=url)
     if not may_collect:
-        raise Refused(Code.PROOF_REQUIRED, status=403, transaction=transaction)
+        raise Refused(Code.PROOF_REQUIRED, status=403, reference=reference)
     hold = max(conf.get().view_timeout, settlement.settle_hold())
     taken = yield from query(ledger.take_up, payment, hold)
     if taken is None and payment.state == State.SETTLING:
         taken = yield from settlement.overtake(payment)
     if taken is None:
-        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=transaction)
+        raise Unavailable(Code.SETTLEMENT_PENDING, reference=reference)
     return taken
 
 

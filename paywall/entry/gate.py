@@ -11,23 +11,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from paywall import conf, durable, holders, ledger, protocols, settlement
+from paywall import conf, durable, holders, ledger, settlement
 from paywall.catalog import audiences, offers
 from paywall.effects import Presence, call, query
 from paywall.entry import caches, credentials, responses, verification
-from paywall.entry.ways import free_quota, passes
+from paywall.entry.ways import registry as ways
+from paywall.entry.ways.base import Visit
 from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
 from paywall.ledger import receipts
 from paywall.models import Resource
 from paywall.models.payments import State
+from paywall.protocols import registry as protocols
 from paywall.vocabulary import Outcome, Rejected, Settled, Unknown
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from paywall.catalog.offers import ForSale, Free, Reference
+    from paywall.catalog.offers import ForSale, Reference
     from paywall.effects import Steps
+    from paywall.entry.ways.base import Ticket
     from paywall.models import Payment
     from paywall.vocabulary import Credential, Offer
 
@@ -63,30 +66,23 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         return responses.not_for_sale()
     caches.keep_out(request)
 
-    if sale.access != Resource.Access.REQUEST and (yield from query(passes.admits, request, sale)):
-        response: HttpResponseBase = yield from call(door.view_for_browsers)
-        responses.keep_private(response)
-        return response
-
-    free: tuple[Free, ...] = ()
-    if sale.tiers:
-        terms = yield from query(audiences.terms, request, sale)
-        sale, free = terms.sale, terms.free
-
+    visit = Visit(request, sale, is_a_question=request.method in NEVER_CHARGED)
     offer = None
     try:
+        for way in ways.all_():
+            ticket = yield from way.admit(visit)
+            if ticket is not None:
+                return (yield from _let_in(request, door, ticket))
+        sale = (yield from visit.quote()).sale
+
         credential = _credential(request)
         if credential is None:
-            if free and request.method not in NEVER_CHARGED and not free_quota.is_prefetch(request):
-                given = yield from _give(request, door, free)
-                if given is not None:
-                    return given
             if responses.wants_page(request):
                 return (yield from query(responses.challenge_page, request, sale))
             return responses.challenge(request, sale)
         urls = request.build_absolute_uri(), audiences.url_to_keep(request)
-        offer, authorization = yield from verification.check(sale, credential, urls)
-        payment = yield from credentials.take(request, sale, credential, offer, authorization)
+        offer, claim = yield from verification.check(sale, credential, urls)
+        payment = yield from credentials.take(request, sale, credential, offer, claim)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
         return responses.refusal(request, sale, refused, _failure(offer, refused))
@@ -98,21 +94,25 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         return responses.unavailable(broken, _failure(offer, broken))
 
 
-def _give(
-    request: HttpRequest, door: Door, free: tuple[Free, ...]
-) -> Steps[HttpResponseBase | None]:
-    """A free request, if there is one left; one that delivers nothing is not counted."""
-    taken = yield from query(free_quota.take_free, request, free)
-    if taken is None:
-        return None
+def _let_in(request: HttpRequest, door: Door, ticket: Ticket) -> Steps[HttpResponseBase]:
+    """Serve who has a ticket; one for which nothing is delivered is given back."""
     try:
         response: HttpResponseBase = yield from call(door.view_for_browsers)
     except BaseException:
-        yield from query(free_quota.give_back, taken)
+        yield from ticket.give_back()
         raise
-    if _why_nothing_is_delivered(request, door, response):
-        yield from query(free_quota.give_back, taken)
-    responses.mark_free(response, taken.left)
+    try:
+        if _why_nothing_is_delivered(request, door, response):
+            yield from ticket.give_back()
+        else:
+            yield from ticket.use()
+    except StaleMove as error:
+        _discard(response)
+        raise Unavailable(Code.SETTLEMENT_PENDING) from error
+    except BaseException:
+        _discard(response)
+        raise
+    ticket.mark(response)
     return response
 
 
@@ -148,12 +148,12 @@ def _sell(
     except StaleMove as error:
         # Somebody else took the payment over or delivered it, while we were at it.
         log.warning("payment=%s: %s", payment.pk, error)
-        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+        raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference) from error
     except LedgerUnavailable as error:
         if payment.state == State.CLAIMED:
             raise
         log.exception("payment=%s: what became of it could not be written", payment.pk)
-        raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash) from error
+        raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference) from error
 
 
 def _serve_then_settle(
@@ -169,7 +169,7 @@ def _serve_then_settle(
         _require_settled(payment, result)
         if not delivery.is_written:
             yield from query(_owe, payment)
-            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
+            raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference)
     except BaseException:
         _discard(response)
         raise
@@ -243,7 +243,7 @@ def _deliver_and_release(
         yield from query(delivery, payment)
         if not delivery.is_written:
             yield from query(ledger.let_go, payment)
-            raise Unavailable(Code.SETTLEMENT_PENDING, transaction=payment.tx_hash)
+            raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference)
     except BaseException:
         _discard(response)
         raise
@@ -304,7 +304,7 @@ def _require_settled(payment: Payment, result: Settled | Rejected | Unknown) -> 
     match result:
         case Unknown():
             raise Unavailable(
-                Code.SETTLEMENT_PENDING, transaction=result.transaction or payment.tx_hash
+                Code.SETTLEMENT_PENDING, reference=result.reference or payment.reference
             )
         case Rejected(ours=True):
             log.error("payment=%s not taken: %s %s", payment.pk, result.code, result.detail)
@@ -334,11 +334,11 @@ def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
     return Outcome(
         success=success,
         network=payment.network,
-        transaction=payment.tx_hash,
-        payer=payment.payer,
+        reference=payment.reference,
+        payer=payment.payer or "",
         error_code=code,
-        amount=payment.amount if success else "",
-        extra={"settlement": "pending"} if success and not payment.tx_hash else {},
+        amount=str(payment.atomic_amount) if success else "",
+        extra={"settlement": "pending"} if success and not payment.reference else {},
     )
 
 
@@ -346,7 +346,7 @@ def _failure(offer: Offer | None, reason: Refused | Unavailable) -> Outcome:
     return Outcome(
         success=False,
         network=offer.network if offer else "",
-        transaction=reason.transaction,
+        reference=reason.reference,
         error_code=str(reason.code),
         error_message=reason.detail,
     )

@@ -13,15 +13,16 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from paywall import conf, protocols
+from paywall import conf
 from paywall.exceptions import SENTENCES, Code
 from paywall.money import money
-from paywall.protocols.base import problem
-from paywall.rails.evm import networks
+from paywall.protocols import registry as protocols
+from paywall.protocols.problem import problem
+from paywall.rails import registry as rails
 from paywall.vocabulary import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -30,10 +31,17 @@ if TYPE_CHECKING:
     from paywall.exceptions import Refused, Unavailable
 
 FREE_REMAINING = "Paywall-Free-Remaining"
-EXPOSED = ", ".join([*protocols.RESPONSE_HEADERS, "Link", FREE_REMAINING, "Retry-After"])
-VARY = [*protocols.REQUEST_HEADERS, "Accept", "Cookie"]
-_VARY = ", ".join(VARY)
 _JSON, _PROBLEM = "application/json", "application/problem+json"
+
+
+def exposed() -> str:
+    """The response headers that scripts of other origins have to see."""
+    return ", ".join([*protocols.response_headers(), "Link", FREE_REMAINING, "Retry-After"])
+
+
+def varies_on() -> list[str]:
+    """The request headers that decide what is answered."""
+    return [*protocols.request_headers(), "Accept", "Cookie"]
 
 
 def wants_page(request: HttpRequest) -> bool:
@@ -74,7 +82,7 @@ def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
     url = request.build_absolute_uri()
     content_type = _PROBLEM if _PROBLEM in request.META.get("HTTP_ACCEPT", "") else _JSON
     response = HttpResponse(sale.challenge.body(url), content_type=content_type, status=402)
-    return _as_challenge(response, sale.challenge.header(url))
+    return _as_challenge(response, sale.challenge.headers(url))
 
 
 def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
@@ -87,15 +95,15 @@ def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
                 "price": money(offer.price),
                 "currency": offer.currency,
                 "symbol": offer.symbol,
-                "network": networks.title(offer.network),
-                "testnet": networks.is_testnet(offer.network),
+                "network": rails.network(offer.network).title,
+                "testnet": rails.network(offer.network).testnet,
             }
             for offer in sale.offers
         ],
         "url": url,
     }
     page = render_to_string("paywall/payment_required.html", context, request)
-    return _as_challenge(HttpResponse(page, status=402), sale.challenge.header(url))
+    return _as_challenge(HttpResponse(page, status=402), sale.challenge.headers(url))
 
 
 def refusal(
@@ -108,10 +116,10 @@ def refusal(
         )
     url = request.build_absolute_uri()
     body = sale.challenge.refusal_body(
-        url, refused.status, refused.code, refused.detail, transaction=refused.transaction
+        url, refused.status, refused.code, refused.detail, transaction=refused.reference
     )
     response = HttpResponse(body, content_type=_JSON, status=refused.status)
-    _as_challenge(response, sale.challenge.header(url, refused.code))
+    _as_challenge(response, sale.challenge.headers(url, refused.code))
     for name, value in protocols.outcome_headers(outcome).items():
         response.headers[name] = value
     return response
@@ -145,8 +153,8 @@ def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | N
     if receipt_url:
         link = f'<{receipt_url}>; rel="receipt"; type="{_JSON}"'
         headers["Link"] = f"{headers['Link']}, {link}" if "Link" in headers else link
-    exposed = headers.get("Access-Control-Expose-Headers")
-    headers["Access-Control-Expose-Headers"] = f"{exposed}, {EXPOSED}" if exposed else EXPOSED
+    already = headers.get("Access-Control-Expose-Headers")
+    headers["Access-Control-Expose-Headers"] = f"{already}, {exposed()}" if already else exposed()
 
 
 def mark_free(response: HttpResponseBase, left: int) -> None:
@@ -158,15 +166,16 @@ def mark_free(response: HttpResponseBase, left: int) -> None:
 def keep_private(response: HttpResponseBase) -> None:
     """Paid content is its buyer's: no shared cache may keep it for the next one."""
     patch_cache_control(response, private=True)
-    patch_vary_headers(response, VARY)
+    patch_vary_headers(response, varies_on())
 
 
-def _as_challenge(response: HttpResponse, header: str) -> HttpResponse:
+def _as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpResponse:
     headers = response.headers
-    headers["PAYMENT-REQUIRED"] = header
+    for name, value in challenge.items():
+        headers[name] = value
     headers["Cache-Control"] = "no-store"
-    headers["Vary"] = _VARY
-    headers["Access-Control-Expose-Headers"] = EXPOSED
+    headers["Vary"] = ", ".join(varies_on())
+    headers["Access-Control-Expose-Headers"] = exposed()
     _keep_out_of_log(response)
     return response
 
@@ -175,16 +184,15 @@ def _without_offer(
     status: int, code: Code, detail: str, outcome: Outcome | None, *, receipt: str = ""
 ) -> HttpResponse:
     """A refusal that asks nobody to pay."""
-    transaction = outcome.transaction if outcome else ""
+    transaction = outcome.reference if outcome else ""
     body: dict[str, Any] = {
-        "x402Version": 2,
-        "error": code,
+        **protocols.without_offer(code),
         **problem(status, code, detail, transaction=transaction, receipt=receipt),
     }
     response = HttpResponse(json.dumps(body), content_type=_JSON, status=status)
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = _VARY
-    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    response.headers["Vary"] = ", ".join(varies_on())
+    response.headers["Access-Control-Expose-Headers"] = exposed()
     if outcome is not None:
         for name, value in protocols.outcome_headers(outcome).items():
             response.headers[name] = value

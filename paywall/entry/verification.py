@@ -18,23 +18,24 @@ from paywall.memory import Bounded
 from paywall.models import Payment
 from paywall.models.literals import one_of
 from paywall.models.payments import PAID
-from paywall.rails.evm import exact, nodes
-from paywall.rails.evm.rpc import NodeError
+from paywall.rails import registry
+from paywall.rails.base import KnowsMeans, Unreachable
 from paywall.settlement import facilitators
+from paywall.vocabulary import Charge, Verdict
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from paywall.catalog.offers import ForSale
     from paywall.effects import Steps
-    from paywall.vocabulary import Authorization, Credential, Offer
+    from paywall.vocabulary import Claim, Credential, Offer
 
 log = logging.getLogger(__name__)
 
 BELIEVED_FOR = 5
 """Seconds for which a payer who had the money is taken to have it still."""
 
-_balances: Bounded[tuple[str, str, str], tuple[float, Decimal]] = Bounded()
+_balances: Bounded[tuple[int, str], tuple[float, Decimal]] = Bounded()
 _paid_before: Bounded[str, None] = Bounded()
 
 TO_SETTLE_ON_CREDIT = 30
@@ -43,10 +44,9 @@ TO_SETTLE_ON_CREDIT = 30
 
 def check(
     sale: ForSale, credential: Credential, urls: tuple[str, str]
-) -> Steps[tuple[Offer, Authorization]]:
+) -> Steps[tuple[Offer, Claim]]:
     """It was made for this URL (as it was asked for, and as it is kept) and takes an offer of
-    ours; its signature, window, amount and recipient are right. Returns the offer and the
-    authorization in one spelling.
+    ours; its signature, window, amount and recipient are right. Returns the offer and the claim.
 
     Raises `Refused`; `Unavailable` where somebody has to be asked who does not answer.
     """
@@ -57,9 +57,9 @@ def check(
     refused = None
     try:
         offer = offers.match(sale, credential, now)
-        authorization = exact.named(offer.scheme).read(credential, offer, now, tolerance)
-        if authorization.proven:
-            return offer, authorization
+        claim = offers.reader(offer.rail).read(credential, offer, now, tolerance)
+        if claim.proven:
+            return offer, claim
     except Refused as error:
         if error.code not in (Code.NO_MATCHING_OFFER, Code.EXPIRED):
             raise
@@ -70,73 +70,71 @@ def check(
         return earlier
     if refused is not None:
         raise refused
-    yield from _ask_facilitator(offer, authorization, url)
-    return offer, authorization
+    yield from _ask_facilitator(offer, claim, url)
+    return offer, claim
 
 
-def may_have_credit(authorization: Authorization) -> bool:
-    """Whether an authorization can be settled later than it is served: it is a plain key's, and
+def may_have_credit(claim: Claim) -> bool:
+    """Whether a claim can be settled later than it is served: it is proven, its payer is known, and
     there is time to send it."""
+    if not claim.proven or claim.payer is None:
+        return False
+    if claim.expires_at is None:
+        return True
     settings = conf.get()
     call = settings.facilitator_connect_timeout + settings.facilitator_read_timeout
-    left = (authorization.expires_at - timezone.now()).total_seconds()
-    return authorization.proven and left > call + TO_SETTLE_ON_CREDIT
+    left = (claim.expires_at - timezone.now()).total_seconds()
+    return left > call + TO_SETTLE_ON_CREDIT
 
 
-def balance(offer: Offer, authorization: Authorization) -> Steps[Decimal | None]:
+def balance(offer: Offer, claim: Claim) -> Steps[Decimal | None]:
     """What a payer has, in units of the offer's currency; None where nobody can be asked.
 
-    Zero where the node does not answer, and for contract wallets: what they say now is not what
-    they do then. Kept for some seconds.
+    Zero where who could be asked does not answer. Kept for some seconds.
     """
-    node = nodes.of(offer.network)
-    if node is None or not conf.get().balance_check:
+    rail = registry.able(offer.rail, KnowsMeans)
+    if claim.payer is None or rail is None or not conf.get().balance_check:
         return None
-    key = (offer.network, offer.asset, authorization.payer)
+    if not rail.can_ask(offer.network):
+        return None
+    key = (offer.account_id, claim.payer)
     known = _balances.get(key)
     if known is not None and time.monotonic() < known[0]:
         return known[1]
     try:
-        if (yield from node.has_code(authorization.payer)):
-            found = Decimal(0)
-        else:
-            units = yield from node.balance_of(offer.asset, authorization.payer)
-            found = Decimal(units).scaleb(-offer.decimals)
-    except NodeError as error:
+        found = yield from rail.balance(offer, claim.payer)
+    except Unreachable as error:
         log.warning("Cannot look up a payer's balance: %s", error)
         return Decimal(0)
     _balances[key] = time.monotonic() + BELIEVED_FOR, found
     return found
 
 
-def is_stranger(payer: str) -> bool:
+def is_stranger(payer: str | None) -> bool:
     """Whether this process does not know yet that a payer has paid here before."""
-    return conf.get().balance_check and payer not in _paid_before
+    return conf.get().balance_check and payer is not None and payer not in _paid_before
 
 
-def require_means(
-    request: HttpRequest, offer: Offer, authorization: Authorization, url: str
-) -> Steps[None]:
+def require_means(request: HttpRequest, offer: Offer, claim: Claim, url: str) -> Steps[None]:
     """A payer who never paid here has the money, says the node or the facilitator: before a view
     runs for it that costs us something. Raises `Refused`, `Unavailable`."""
-    payer = authorization.payer
+    payer = str(claim.payer)
     if (yield from query(_has_paid, payer)):
         _paid_before[payer] = None
         return
     if (yield from query(throttle.POOR_PAYERS.is_reached, request)):
         raise Unavailable(Code.TOO_MANY_REQUESTS, status=429)
     try:
-        node = nodes.of(offer.network)
-        if node is None:
-            if authorization.proven:  # else it was asked already
-                yield from _have_verified(offer, authorization, url)
+        rail = registry.able(offer.rail, KnowsMeans)
+        if rail is None or not rail.can_ask(offer.network):
+            if claim.proven:  # else it was asked already
+                yield from _have_verified(offer, claim, url)
             return
-        scheme = exact.named(offer.scheme)
         try:
-            if not (yield from scheme.can_afford(authorization, offer, node)):
+            if not (yield from rail.can_afford(claim, offer)):
                 raise Refused(Code.INSUFFICIENT_FUNDS)
-        except NodeError as error:
-            # The node is a help here: settling will tell.
+        except Unreachable as error:
+            # Who could be asked is a help here: settling will tell.
             log.warning("Cannot look up a payer's balance: %s", error)
     except Refused:
         yield from query(throttle.POOR_PAYERS.count, request)
@@ -150,44 +148,36 @@ def _has_paid(payer: str) -> bool:
 
 
 @durable.read
-def _accepted_earlier(credential: Credential) -> tuple[Offer, Authorization] | None:
+def _accepted_earlier(credential: Credential) -> tuple[Offer, Claim] | None:
     """What the very same credential was accepted for before."""
-    scheme = exact.get(credential.scheme)
-    if scheme is None:
-        return None
     try:
-        identities = scheme.identities(credential, offers.assets(credential.network))
-        payment = ledger.find(identities)
+        payment = ledger.find(offers.identities(credential))
         if payment is None:
             return None
         offer, then = payment.taken_offer, payment.created_at.timestamp()
-        authorization = scheme.read(credential, offer, then, conf.get().clock_tolerance)
+        claim = offers.reader(offer.rail).read(credential, offer, then, conf.get().clock_tolerance)
     except Refused:
         return None
-    return (offer, authorization) if authorization.payload == payment.payload else None
+    return (offer, claim) if claim.payload == payment.payload else None
 
 
-def _ask_facilitator(offer: Offer, authorization: Authorization, url: str) -> Steps[None]:
-    """What is no plain key's signature may be a contract wallet's: /verify must say so."""
-    scheme = exact.named(offer.scheme)
+def _ask_facilitator(offer: Offer, claim: Claim, url: str) -> Steps[None]:
+    """What is not proven here, the settling party may know better: it must say so."""
     try:
-        node = nodes.of(offer.network)
-        if not (yield from scheme.is_worth_asking(authorization, node)):
+        if not (yield from offers.reader(offer.rail).is_worth_asking(claim)):
             raise Refused(Code.BAD_SIGNATURE)
-    except NodeError as error:
+    except Unreachable as error:
         log.warning("Cannot look up the payer of an unproven signature: %s", error)
         raise Unavailable(Code.FACILITATOR_UNAVAILABLE) from error
-    yield from _have_verified(offer, authorization, url)
+    yield from _have_verified(offer, claim, url)
 
 
-def _have_verified(offer: Offer, authorization: Authorization, url: str) -> Steps[None]:
+def _have_verified(offer: Offer, claim: Claim, url: str) -> Steps[None]:
     """The facilitator's /verify says that it is good. Raises `Refused`, `Unavailable`."""
-    order = facilitators.Order(
-        offer, authorization.payload, authorization.payer, url, authorization.identity
-    )
-    verdict = facilitators.Verdict(None)
-    for facilitator in (yield from facilitators.for_account(offer.account_id)):
-        verdict = yield from facilitator.verify(order)
+    charge = Charge(offer, claim.payload or {}, claim.payer or "", url, claim.identity)
+    verdict = Verdict(None)
+    for facilitator in (yield from facilitators.for_account(offer.rail, offer.account_id)):
+        verdict = yield from facilitator.verify(charge)
         if verdict.valid is not None:
             break
     if verdict.valid is None:

@@ -5,16 +5,17 @@ Elsewhere this is called as `ledger.claim(...)`, `ledger.settled(...)`.
 
 from .claims import Purpose, account, claim, find, prune
 from .holds import hold, let_go, take_up, take_up_some
-from .passes import grant_pass, restore_pass, revoke_pass
+from .orders import expire_orders, open_order, order_paid, order_sent_to
+from .passes import grant_pass, restore_pass, revoke, revoke_pass
 from .payments import (
     asks_another,
     confirmed,
     delivered,
     failed,
     lost,
-    moved_to_block,
     note,
-    seen_in_block,
+    proven_anew,
+    seen_at,
     settled,
     settling,
     taken_back,
@@ -27,18 +28,23 @@ __all__ = [
     "claim",
     "confirmed",
     "delivered",
+    "expire_orders",
     "failed",
     "find",
     "grant_pass",
     "hold",
     "let_go",
     "lost",
-    "moved_to_block",
     "note",
+    "open_order",
+    "order_paid",
+    "order_sent_to",
+    "proven_anew",
     "prune",
     "restore_pass",
+    "revoke",
     "revoke_pass",
-    "seen_in_block",
+    "seen_at",
     "settled",
     "settling",
     "take_up",

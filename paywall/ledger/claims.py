@@ -18,9 +18,10 @@ from paywall.models.payments import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from decimal import Decimal
 
-    from paywall.vocabulary import Authorization, Offer
+    from paywall.vocabulary import Claim, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Purpose:
 
 
 def claim(
-    authorization: Authorization,
+    made: Claim,
     offer: Offer,
     purpose: Purpose,
     *,
@@ -47,47 +48,54 @@ def claim(
     ask_credit: bool = False,
     balance: Decimal | None = None,
 ) -> tuple[Payment, bool]:
-    """The payment of an authorization, and whether this call made it.
+    """The payment of a claim, and whether this call made it.
 
-    The insert is the lock: of any number of callers with one authorization, one gets True and
+    The insert is the lock: of any number of callers with one claim, one gets True and
     holds the payment for `hold` seconds. With `ask_credit` it may come out `on_credit`: then it
     may deliver before it is settled; but its payer never owes more than `balance`, if that is
     known (in units of the currency). Raises `Refused` where a coupon is used up.
     """
     now = timezone.now()
-    payment = Payment(
-        identity=authorization.identity,
+    payment = new(made, offer, purpose, protocol, now)
+    payment.user_id = user_id
+    payment.held_until = now + timedelta(seconds=hold)
+    try:
+        _insert(payment, ask_credit, balance)
+    except LedgerUnavailable as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        earlier = find([made.identity])
+        if earlier is None:
+            raise
+        return earlier, False
+    return payment, True
+
+
+def new(made: Claim, offer: Offer, purpose: Purpose, protocol: str, now: datetime) -> Payment:
+    """The row of a claim, not written yet."""
+    return Payment(
+        identity=made.identity,
         resource_id=purpose.resource_id,
         account_id=offer.account_id,
-        user_id=user_id,
         method=purpose.method,
         url=purpose.url,
         holder=purpose.holder,
         protocol=protocol,
         policy=purpose.policy,
         offer=offer.snapshot(),
-        payload=dict(authorization.payload),
+        payload=None if made.payload is None else dict(made.payload),
+        rail=offer.rail,
         network=offer.network,
-        payer=authorization.payer,
-        amount=str(offer.amount),
+        payer=made.payer,
+        authorized=str(made.amount),
         price=offer.price,
         currency=offer.currency,
         state=State.CLAIMED,
-        expires_at=authorization.expires_at,
+        expires_at=made.expires_at,
         created_at=now,
-        held_until=now + timedelta(seconds=hold),
+        held_until=now,
         due_at=now,
     )
-    try:
-        _insert(payment, ask_credit, balance)
-    except LedgerUnavailable as error:
-        if not isinstance(error.__cause__, IntegrityError):
-            raise
-        earlier = find([authorization.identity])
-        if earlier is None:
-            raise
-        return earlier, False
-    return payment, True
 
 
 @durable.write
@@ -117,5 +125,5 @@ def account(payment: Payment) -> Account:
 
 
 def find(identities: list[str]) -> Payment | None:
-    """The payment of an authorization that may be spelled in several identities, or None."""
+    """The payment of a claim that may be spelled in several identities, or None."""
     return Payment.objects.using(durable.alias()).filter(identity__in=identities).first()

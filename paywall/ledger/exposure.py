@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Sum
@@ -28,7 +29,6 @@ from paywall.models.payments import PAID, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from django.db.models import QuerySet
 
@@ -52,7 +52,9 @@ def give(payment: Payment, balance: Decimal | None = None) -> bool:
     First in the transaction that claims it; `count_for_all` is the last thing there.
     """
     limits = conf.get()
-    if not limits.exposure_per_minute or not has_credit(payment.payer):
+    if payment.payer is None or not limits.exposure_per_minute:
+        return False
+    if not has_credit(payment.payer):
         return False
     most = limits.exposure_per_payer if balance is None else min(limits.exposure_per_payer, balance)
     units, now = _units(payment), _milliseconds()
@@ -189,7 +191,7 @@ def _milliseconds() -> int:
 
 
 def _units(payment: Payment) -> int:
-    return int(payment.price * UNITS)
+    return int(Decimal(payment.offer["price"]) * UNITS)
 
 
 def _payer(payment: Payment) -> str:

@@ -33,6 +33,13 @@ def revoke_pass(payment: Payment) -> bool:
 
 
 @durable.write
+def revoke(access_pass: AccessPass) -> bool:
+    """One pass, whatever it came from, opens nothing any more. Whether it did until now."""
+    passes = AccessPass.objects.using(durable.alias()).filter(pk=access_pass.pk)
+    return bool(passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now()))
+
+
+@durable.write
 def restore_pass(payment: Payment) -> None:
     """What a payment had opened is open again."""
     AccessPass.objects.using(durable.alias()).filter(payment=payment).update(revoked_at=None)

@@ -6,7 +6,7 @@ States move only along these arrows, each by compare-and-swap with an event besi
     settling  -> settled   | failed
     settled   -> confirmed | lost
 
-and, when the chain took back what it had shown,
+and, when its rail took back what it had shown (a reorganised chain, say),
 
     settled   -> settling
     confirmed -> settled | settling | lost
@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import F
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -50,23 +52,23 @@ COLLECTED_AFTER = timedelta(minutes=1)
 
 
 @durable.write
-def note(payment: Payment, kind: str, *, transaction: str = "", **data: Any) -> None:
+def note(payment: Payment, kind: str, *, reference: str = "", **data: Any) -> None:
     """Record what happened without moving the payment."""
-    if transaction and not payment.tx_hash:
-        Payment.objects.using(durable.alias()).filter(pk=payment.pk, tx_hash="").update(
-            tx_hash=transaction
+    if reference and not payment.reference:
+        Payment.objects.using(durable.alias()).filter(pk=payment.pk, reference="").update(
+            reference=reference
         )
-        durable.set_fields(payment, tx_hash=transaction)
-    record([payment], kind, timezone.now(), transaction=transaction, **data)
+        durable.set_fields(payment, reference=reference)
+    record([payment], kind, timezone.now(), reference=reference, **data)
 
 
 @durable.write
 def settling(
-    payments: Sequence[Payment], hold: float, facilitator: str, transaction: str = ""
+    payments: Sequence[Payment], hold: float, facilitator: str, reference: str = ""
 ) -> None:
     """A settle call is about to go out, to that facilitator. Raises `StaleMove`."""
     now = timezone.now()
-    changes: dict[str, Any] = {"tx_hash": transaction} if transaction else {}
+    changes: dict[str, Any] = {"reference": reference} if reference else {}
     _move(
         payments,
         [State.CLAIMED],
@@ -92,20 +94,29 @@ def asks_another(payment: Payment, facilitator: str, hold: float) -> None:
 
 
 @durable.write
-def settled(payments: Sequence[Payment], transaction: str) -> None:
-    """A transaction was named. The buyers are owed what they bought, so there are receipts.
+def settled(payments: Sequence[Payment], reference: str, captured: int | None = None) -> None:
+    """The money moved, under that reference: `captured` of it (of one payment, in atomic units), or
+    all that was allowed. The buyers are owed what they bought, so there are receipts.
 
     Raises `StaleMove`.
     """
     now = timezone.now()
+    taken: dict[str, Any] = {"captured": F("authorized")}
+    if captured is not None:
+        (payment,) = payments
+        taken = {"captured": str(captured)}
+        if captured != int(payment.authorized):
+            decimals = payment.taken_offer.decimals
+            taken["price"] = Decimal(captured).scaleb(-decimals)
     may_have_receipts = [p for p in payments if p.on_credit or p.settled_at is not None]
     _move(
         payments,
         [State.SETTLING],
         State.SETTLED,
         signals.payment_settled,
-        tx_hash=transaction,
+        reference=reference,
         settled_at=now,
+        **taken,
         due_at=now,
         error_code="",
         error_detail="",
@@ -119,7 +130,7 @@ def settled(payments: Sequence[Payment], transaction: str) -> None:
 def failed(payment: Payment, code: str, detail: str = "") -> None:
     """It can never settle; what it opened on credit closes. Raises `StaleMove`.
 
-    What was settled once, and taken back by the chain, is `lost`.
+    What was settled once, and taken back, is `lost`.
     """
     if _was_settled(payment):
         lost(payment, code, detail)
@@ -170,9 +181,9 @@ def delivered(payment: Payment, sale: ForSale | None = None) -> None:
 
 @durable.write
 def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
-    """The chain shows payments, deep enough: final, and their receipts get their numbers.
+    """Payments are proven, and that will stand: final, and their receipts get their numbers.
 
-    Each pair is a transaction and the payments in it. Raises `StaleMove`.
+    Each pair is evidence and the payments that it proves. Raises `StaleMove`.
     """
     now = timezone.now()
     for payments, evidence in found:
@@ -182,9 +193,9 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
             State.CONFIRMED,
             signals.payment_confirmed,
             whoever_holds=True,
-            tx_hash=evidence.transaction,
-            block_number=evidence.block_number,
-            block_hash=evidence.block_hash,
+            reference=evidence.reference,
+            position=evidence.position,
+            evidence=dict(evidence.evidence),
             confirmed_at=now,
             error_code="",
             error_detail="",
@@ -195,12 +206,12 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
 
 
 @durable.write
-def seen_in_block(blocks: Mapping[int, int]) -> None:
-    """The chain shows payments, by their keys, that cannot be moved now: the block of each is
-    kept, so that nobody has to find it again."""
+def seen_at(positions: Mapping[int, int]) -> None:
+    """Payments, by their keys, were seen that cannot be moved now: the position of each is kept, so
+    that nobody has to find it again."""
     rows = Payment.objects.using(durable.alias()).exclude(state=State.CONFIRMED)
-    for pk, block_number in blocks.items():
-        rows.filter(pk=pk).update(block_number=block_number)
+    for pk, position in positions.items():
+        rows.filter(pk=pk).update(position=position)
 
 
 _BACK = {
@@ -212,37 +223,38 @@ _BACK = {
 
 @durable.write
 def taken_back(payment: Payment, state: State, reason: str) -> None:
-    """The chain does not show any more what it had shown: back to `settled` or `settling`.
+    """Its rail does not show any more what it had shown: back to `settled` or `settling`.
 
     Raises `StaleMove`.
     """
     origin = State(fresh(payment).state)
     if (origin, state) not in _BACK:
         raise StaleMove(f"payment={payment.pk} is {origin}: it cannot be taken back to {state}")
-    changes: dict[str, Any] = {"block_number": None, "block_hash": "", "confirmed_at": None}
+    changes: dict[str, Any] = {"position": None, "evidence": {}, "confirmed_at": None}
     _move([payment], [origin], state, **changes, due_at=timezone.now(), error_detail=reason)
     if payment.on_credit and state == State.SETTLING:
         exposure.count_again(payment)
-    log.error("payment=%s is not on the chain any more: %s", payment.pk, reason)
+    log.error("payment=%s is not to be seen any more: %s", payment.pk, reason)
 
 
 @durable.write
-def moved_to_block(payment: Payment, evidence: Paid) -> None:
-    """A confirmed payment is in another block than it was. Raises `StaleMove`."""
+def proven_anew(payment: Payment, paid: Paid) -> None:
+    """A confirmed payment is proven by something else than it was. Raises `StaleMove`."""
     rows = rows_held(payment).filter(state=State.CONFIRMED)
-    changes = {
-        "tx_hash": evidence.transaction,
-        "block_number": evidence.block_number,
-        "block_hash": evidence.block_hash,
+    changes: dict[str, Any] = {
+        "reference": paid.reference,
+        "position": paid.position,
+        "evidence": dict(paid.evidence),
     }
     if not rows.update(**changes):
         raise StaleMove(f"payment={payment.pk} is not confirmed any more")
-    record([payment], "in another block", timezone.now(), **changes)
+    record([payment], "proven anew", timezone.now(), **changes)
+    durable.set_fields(payment, **changes)
 
 
 @durable.write
 def lost(payment: Payment, code: str, detail: str = "") -> None:
-    """It was settled and the chain shows otherwise: passes go. Raises `StaleMove`."""
+    """It was settled, and did not stay so: passes go. Raises `StaleMove`."""
     was_taken_back = _was_settled(payment)
     origin = State.SETTLING if was_taken_back else State.SETTLED
     _move(
@@ -263,7 +275,7 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
 
 
 def _was_settled(payment: Payment) -> bool:
-    """Whether it is in `settling` because the chain took back what it had shown. Read here and
+    """Whether it is in `settling` because what had settled it was taken back. Read here and
     now: the object may be older than what others did."""
     row = fresh(payment)
     return row.state == State.SETTLING and row.settled_at is not None
@@ -281,7 +293,7 @@ def _move(
     """Compare and swap, with the events; the signals go out once it is committed.
 
     All of them move, or none: then this raises `StaleMove`, and the transaction is off.
-    `whoever_holds`: what the chain proves needs no holder's leave.
+    `whoever_holds`: what is proven needs no holder's leave.
     """
     now = timezone.now()
     rows = all_rows(payments) if whoever_holds else rows_held(*payments)
@@ -292,12 +304,13 @@ def _move(
     told = {
         k: v
         for k, v in changes.items()
-        if k in ("tx_hash", "error_code", "error_detail", "block_number", "facilitator") and v
+        if k in ("reference", "error_code", "error_detail", "position", "facilitator") and v
     }
     record(payments, state, now, **told)
     for payment in payments:
         came_from = payment.state
-        durable.set_fields(payment, state=state, **changes)
+        now_so = {k: payment.authorized if isinstance(v, F) else v for k, v in changes.items()}
+        durable.set_fields(payment, state=state, **now_so)
         _log_move(payment, came_from)
         for sent in (signals.payment_moved, signal):
             if sent is not None and sent.has_listeners():

@@ -10,9 +10,8 @@ from django.urls import NoReverseMatch, reverse
 from paywall import durable
 from paywall.ledger import receipt_signature
 from paywall.models import Receipt, Refund, Resource
-from paywall.money import money
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import shortened
+from paywall.money import money, shortened
+from paywall.rails import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,16 +137,19 @@ def _unsigned(receipt: Receipt) -> dict[str, Any]:
             "amount": str(offer.amount),
             "symbol": offer.symbol,
             "decimals": offer.decimals,
-            "asset": offer.asset,
+            "asset": offer.terms.get("asset", ""),
+            "rail": payment.rail,
             "network": offer.network,
-            "payer": shortened(payment.payer),
-            "payTo": offer.pay_to,
-            "transaction": payment.tx_hash,
-            "transactionUrl": networks.transaction_url(offer.network, payment.tx_hash),
-            "block": payment.block_number,
+            "payer": shortened(payment.payer or ""),
+            "payTo": offer.terms.get("payTo", ""),
+            "transaction": payment.reference,
+            "transactionUrl": registry.reference_url(
+                payment.rail, payment.network, payment.reference
+            ),
+            "block": payment.position,
         },
         "refunds": [
-            {"amount": refund.amount, "state": refund.state, "transaction": refund.tx_hash}
+            {"amount": refund.amount, "state": refund.state, "transaction": refund.reference}
             for refund in payment.refunds.all()
             if refund.state != Refund.State.FAILED
         ],

@@ -7,6 +7,7 @@ from .audiences import Audience, FreeUse
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
 from .exports import Export
 from .exposure import CreditLoss, Exposure
+from .orders import Order
 from .payments import Payment, PaymentEvent
 from .priced import PricedMixin, attach_prices
 from .receipts import Dashboard, Receipt
@@ -31,6 +32,7 @@ __all__ = [
     "FacilitatorHealth",
     "FailureDay",
     "FreeUse",
+    "Order",
     "Payment",
     "PaymentEvent",
     "Price",

@@ -17,11 +17,26 @@ class AccessPass(models.Model):
     A browser has one cookie, however much it bought: its passes name the same holder.
     """
 
+    class Source(models.TextChoices):
+        """Why its holder has it."""
+
+        PAYMENT = "payment", _("a payment")
+        GIFT = "gift", _("a gift")
+        GRANT = "grant", _("given by the owner")
+
     resource = models.ForeignKey(
         Resource, models.CASCADE, related_name="passes", verbose_name=_("resource")
     )
+    source = models.CharField(
+        _("source"), max_length=10, choices=Source.choices, default=Source.PAYMENT
+    )
     payment = models.OneToOneField(
-        Payment, models.PROTECT, related_name="access_pass", verbose_name=_("payment")
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="access_pass",
+        verbose_name=_("payment"),
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -34,6 +49,7 @@ class AccessPass(models.Model):
     holder = models.CharField(
         _("holder"),
         max_length=64,
+        blank=True,
         editable=False,
         help_text=_("The hash of the secret in the browser's cookie."),
     )
@@ -48,6 +64,12 @@ class AccessPass(models.Model):
         verbose_name_plural = _("access passes")
         ordering = ["-pk"]
         permissions = [("revoke_accesspass", "Can revoke access passes")]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(source="payment") | models.Q(payment__isnull=False),
+                name="paywall_pass_has_its_payment",
+            ),
+        ]
         indexes = [
             models.Index(fields=["holder", "resource"], name="paywall_pass_of_holder"),
             models.Index(fields=["user", "resource"], name="paywall_pass_of_user"),

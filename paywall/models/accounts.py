@@ -6,65 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import ZERO_ADDRESS, checksum, shortened
+from paywall.money import shortened
+from paywall.rails import registry
+from paywall.rails.base import Unacceptable
 
-from .validators import (
-    validate_address,
-    validate_currency,
-    validate_facilitators,
-    validate_network,
-)
+from .validators import validate_currency, validate_facilitators
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from paywall.rails.evm.tokens import Token
-
-
-FIXED_FIELDS = (
-    "network",
-    "asset",
-    "decimals",
-    "eip712_name",
-    "eip712_version",
-    "pay_to",
-    "currency",
-)
+    from paywall.rails.base import Rail
 
 
 class Account(models.Model):
-    """Where money arrives: a token on a network, and the owner's address there.
+    """Where money arrives: on which rail, in what, and to whom.
 
-    What buyers sign is fixed once saved: offers already made and payments already taken
-    refer to it. To move, add another account and disable this one.
+    What buyers rely on is fixed once saved: offers already made and payments already taken refer
+    to it. To move, add another account and disable this one.
     """
 
+    rail = models.CharField(_("rail"), max_length=20, default="evm", editable=False)
     network = models.CharField(
-        _("network"),
-        max_length=40,
-        validators=[validate_network],
-        help_text=_("CAIP-2: eip155:8453 is Base."),
+        _("network"), max_length=80, blank=True, help_text=_("Where on its rail.")
     )
-    asset = models.CharField(_("token contract"), max_length=42, validators=[validate_address])
     symbol = models.CharField(_("symbol"), max_length=20)
     decimals = models.PositiveSmallIntegerField(
         _("decimals"), default=6, validators=[MaxValueValidator(36)]
-    )
-    eip712_name = models.CharField(
-        _("EIP-712 name"), max_length=100, help_text=_("As the token contract says it.")
-    )
-    eip712_version = models.CharField(_("EIP-712 version"), max_length=20)
-    pay_to = models.CharField(
-        _("pay to"),
-        max_length=42,
-        validators=[validate_address],
-        help_text=_("Your address on that network. Only its key can spend what arrives."),
     )
     currency = models.CharField(
         _("currency"),
@@ -73,17 +45,10 @@ class Account(models.Model):
         validators=[validate_currency],
         help_text=_("Prices in this currency can be paid here."),
     )
-    confirmations = models.PositiveIntegerField(
-        _("confirmations"),
-        default=12,
-        validators=[MinValueValidator(1)],
-        help_text=_("Blocks after which a settled payment counts as final."),
+    terms = models.JSONField(
+        _("terms"), default=dict, editable=False, help_text=_("What its rail has to know.")
     )
-    finalized = models.BooleanField(
-        _("wait for finality"),
-        default=False,
-        help_text=_("Final is what the chain itself calls finalized, however deep that is."),
-    )
+    identity = models.CharField(_("identity"), max_length=255, editable=False)
     facilitators = models.CharField(
         _("facilitators"),
         max_length=200,
@@ -122,18 +87,13 @@ class Account(models.Model):
         permissions = [("approve_account", "Can approve where money arrives")]
         constraints = [
             models.UniqueConstraint(
-                "network",
-                "asset",
-                "pay_to",
+                "rail",
+                "identity",
                 name="paywall_account_unique",
                 violation_error_message=_("There is such an account already."),
             ),
             models.CheckConstraint(
-                condition=models.Q(confirmations__gte=1), name="paywall_account_confirmations"
-            ),
-            models.CheckConstraint(
-                condition=~models.Q(pay_to__iexact=ZERO_ADDRESS),
-                name="paywall_account_pay_to_not_zero",
+                condition=~models.Q(identity=""), name="paywall_account_has_identity"
             ),
             models.CheckConstraint(
                 condition=models.Q(enabled=True, disabled_at__isnull=True)
@@ -147,7 +107,8 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} on {networks.title(self.network)} to {shortened(self.pay_to)}"
+        where = registry.network(self.network).title
+        return f"{self.symbol} on {where} to {shortened(self.recipient)}"
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Account:
@@ -155,52 +116,57 @@ class Account(models.Model):
         account._fixed = account._fixed_values()
         return account
 
-    _fixed: tuple[Any, ...] | None = None
+    _fixed: dict[str, Any] | None = None
 
-    def _fixed_values(self) -> tuple[Any, ...]:
-        return tuple(self.__dict__.get(name) for name in FIXED_FIELDS)
+    def _fixed_values(self) -> dict[str, Any]:
+        names = ("rail", "network", "decimals", "currency")
+        values = {name: self.__dict__.get(name) for name in names}
+        terms, rail = self.__dict__.get("terms") or {}, registry.all_().get(str(values["rail"]))
+        fixed = rail.fixed_terms if rail is not None else terms.keys()
+        return {**values, **{name: terms.get(name) for name in sorted(fixed)}}
 
-    def clean_fields(self, exclude: Any = None) -> None:
-        super().clean_fields(exclude=exclude)
-        if not {"asset", "pay_to"} & set(exclude or ()):
-            self._canonicalise()
+    @property
+    def its_rail(self) -> Rail:
+        """Raises `LookupError` if the settings do not know it any more."""
+        return registry.named(self.rail)
+
+    @property
+    def recipient(self) -> str:
+        """To whom the money goes, as the owner knows it."""
+        rail = registry.all_().get(self.rail)
+        return rail.recipient(self.terms) if rail is not None else ""
 
     def clean(self) -> None:
-        if self.asset and self.pay_to and self.asset.lower() == self.pay_to.lower():
-            raise ValidationError(
-                {"pay_to": _("This is the token's contract: money sent there is gone.")}
-            )
+        try:
+            self._canonicalise()
+        except Unacceptable as error:
+            raise ValidationError({error.field: str(error)}) from error
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises `Unacceptable`, a `ValueError`, for terms that its rail does not take."""
         self._canonicalise()
-        if self._fixed is not None and self._fixed_values() != self._fixed:
+        fixed = self._fixed_values()
+        if self._fixed is not None and fixed != self._fixed:
             raise TypeError(
-                "What buyers sign is fixed once an account is saved "
-                f"({', '.join(FIXED_FIELDS)}). Add another account and disable this one."
+                "What buyers rely on is fixed once an account is saved "
+                f"({', '.join(fixed)}). Add another account and disable this one."
             )
         self.disabled_at = None if self.enabled else (self.disabled_at or timezone.now())
         if "enabled" in (kwargs.get("update_fields") or ()):
             kwargs["update_fields"] = {*kwargs["update_fields"], "disabled_at"}
         super().save(*args, **kwargs)
-        self._fixed = self._fixed_values()
+        self._fixed = fixed
 
     def _canonicalise(self) -> None:
-        """Addresses are checksummed at the edge. Raises `ValueError`."""
-        self.asset = checksum(self.asset)
-        self.pay_to = checksum(self.pay_to)
-
-    def use(self, token: Token) -> None:
-        """Take all that is known of a well-known token; `pay_to` remains to be set."""
-        for name in ("network", "asset", "symbol", "decimals", "eip712_name", "eip712_version"):
-            setattr(self, name, getattr(token, name))
-        self.currency = token.currency
-        self.confirmations = token.confirmations
+        rail = self.its_rail
+        self.terms = rail.read_terms(self.network, self.terms)
+        self.identity = rail.account_identity(self.network, self.terms)
 
     def facilitator_names(self) -> list[str]:
         """Those that the owner chose for it, in order; none if it takes them as they come."""
         return [name.strip() for name in self.facilitators.split(",") if name.strip()]
 
     def atomic(self, amount: Decimal) -> int | None:
-        """An amount of the currency in the token's smallest unit; None if it is not whole."""
+        """An amount of the currency in the smallest unit; None if it is not whole."""
         scaled = amount.scaleb(self.decimals)
         return int(scaled) if scaled == scaled.to_integral_value() and scaled > 0 else None

@@ -1,4 +1,4 @@
-"""One authorization, and all that happened to it. Only the ledger writes `state`."""
+"""One claim, and all that happened to it. Only the ledger writes `state`."""
 
 from __future__ import annotations
 
@@ -68,8 +68,11 @@ class PaymentQuerySet(Guarded["Payment"]):
 
     def stuck(self) -> PaymentQuerySet:
         """Those in `settling` that will hardly get out of it by themselves."""
-        long_expired = timezone.now() - timedelta(minutes=10)
-        return self.waiting().filter(state=State.SETTLING, expires_at__lt=long_expired)
+        long_ago = timezone.now() - timedelta(minutes=10)
+        expired = models.Q(expires_at__lt=long_ago)
+        # What never expires is looked at by its age.
+        endless = models.Q(expires_at__isnull=True, created_at__lt=long_ago)
+        return self.waiting().filter(expired | endless, state=State.SETTLING)
 
     def open(self) -> PaymentQuerySet:
         """Those that are on their way, and the lost ones."""
@@ -77,7 +80,7 @@ class PaymentQuerySet(Guarded["Payment"]):
 
 
 class Payment(models.Model):
-    """One authorization by a buyer, with its state."""
+    """One claim on a buyer's money, with its state."""
 
     State = State
 
@@ -116,16 +119,34 @@ class Payment(models.Model):
     protocol = models.CharField(_("protocol"), max_length=20)
     offer = models.JSONField(_("offer"), help_text=_("What was offered and taken."))
     payload = models.JSONField(
-        _("authorization"), help_text=_("What the buyer signed. Whoever has it can settle it.")
+        _("payload"),
+        null=True,
+        blank=True,
+        help_text=_("What the buyer handed over. Whoever has it can settle it."),
     )
 
-    network = models.CharField(_("network"), max_length=40)
-    payer = models.CharField(_("payer"), max_length=64)
-    # Digits, not a number: 256 bits exceed what databases count with (SQLite: 15 digits).
-    amount = models.CharField(
-        _("amount"), max_length=78, help_text=_("In the token's smallest unit.")
+    rail = models.CharField(_("rail"), max_length=20)
+    network = models.CharField(_("network"), max_length=80, blank=True)
+    payer = models.CharField(
+        _("payer"), max_length=128, null=True, blank=True, help_text=_("If it is known.")
     )
-    price = models.DecimalField(_("price"), max_digits=20, decimal_places=8)
+    # Digits, not numbers: 256 bits exceed what databases count with (SQLite: 15 digits).
+    authorized = models.CharField(
+        _("authorized"), max_length=78, help_text=_("So much at most, in the smallest unit.")
+    )
+    captured = models.CharField(
+        _("captured"),
+        max_length=78,
+        null=True,
+        blank=True,
+        help_text=_("So much was taken, in the smallest unit; nothing while it is not settled."),
+    )
+    price = models.DecimalField(
+        _("price"),
+        max_digits=20,
+        decimal_places=8,
+        help_text=_("What was agreed; once settled, what was taken."),
+    )
     currency = models.CharField(_("currency"), max_length=3)
 
     state = models.CharField(
@@ -148,14 +169,26 @@ class Payment(models.Model):
     )
     error_code = models.CharField(_("error"), max_length=100, blank=True)
     error_detail = models.TextField(_("error detail"), blank=True)
-    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True)
-    block_number = models.PositiveBigIntegerField(_("block"), null=True, blank=True)
-    block_hash = models.CharField(_("block hash"), max_length=80, blank=True)
+    reference = models.CharField(
+        _("reference"),
+        max_length=255,
+        blank=True,
+        help_text=_("By what its rail knows it: a transaction, say."),
+    )
+    position = models.PositiveBigIntegerField(
+        _("position"),
+        null=True,
+        blank=True,
+        help_text=_("Where it stands on its rail's line of time: a block's number, say."),
+    )
+    evidence = models.JSONField(
+        _("evidence"), default=dict, blank=True, help_text=_("What else proves it.")
+    )
     refunded = models.CharField(
         _("refunded"),
         max_length=78,
         default="0",
-        help_text=_("In the token's smallest unit: paid back, or about to be."),
+        help_text=_("In the smallest unit: paid back, or about to be."),
     )
 
     attempts = models.PositiveIntegerField(
@@ -168,7 +201,10 @@ class Payment(models.Model):
         _("due"), help_text=_("When the engine looks at it next, if it is not final.")
     )
     expires_at = models.DateTimeField(
-        _("expires"), help_text=_("When the authorization ceases to be valid.")
+        _("expires"),
+        null=True,
+        blank=True,
+        help_text=_("When what the buyer handed over ceases to be good."),
     )
     created_at = models.DateTimeField(_("claimed"), default=timezone.now, db_index=True)
     settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
@@ -201,9 +237,9 @@ class Payment(models.Model):
                 name="paywall_payment_open",
             ),
             models.Index(
-                fields=["account", "block_number"],
-                condition=models.Q(block_number__isnull=False),
-                name="paywall_payment_block",
+                fields=["account", "position"],
+                condition=models.Q(position__isnull=False),
+                name="paywall_payment_position",
             ),
             models.Index(
                 fields=["user"],
@@ -222,7 +258,9 @@ class Payment(models.Model):
                 name="paywall_payment_closed",
             ),
             models.Index(
-                fields=["tx_hash"], condition=~models.Q(tx_hash=""), name="paywall_payment_tx"
+                fields=["reference"],
+                condition=~models.Q(reference=""),
+                name="paywall_payment_reference",
             ),
         ]
         constraints = [
@@ -231,18 +269,28 @@ class Payment(models.Model):
                 condition=models.Q(state__in=State.values), name="paywall_payment_state_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(amount__regex=r"^[1-9][0-9]*$"),
-                name="paywall_payment_amount_positive",
+                condition=models.Q(authorized__regex=r"^[1-9][0-9]*$"),
+                name="paywall_payment_authorized_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(captured__isnull=True)
+                | models.Q(captured__regex=r"^(0|[1-9][0-9]*)$"),
+                name="paywall_payment_captured_digits",
             ),
             models.CheckConstraint(
                 condition=~models.Q(state__in=["settled", "confirmed"])
-                | (models.Q(settled_at__isnull=False) & ~models.Q(tx_hash="")),
-                name="paywall_payment_settled_has_transaction",
+                | models.Q(settled_at__isnull=False, captured__isnull=False),
+                name="paywall_payment_settled_has_amount",
             ),
             models.CheckConstraint(
-                condition=~models.Q(state="confirmed")
-                | models.Q(confirmed_at__isnull=False, block_number__isnull=False),
-                name="paywall_payment_confirmed_has_block",
+                condition=~models.Q(state__in=["settled", "confirmed"])
+                | ~models.Q(reference="")
+                | models.Q(captured="0"),
+                name="paywall_payment_settled_has_reference",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="confirmed") | models.Q(confirmed_at__isnull=False),
+                name="paywall_payment_confirmed_has_time",
             ),
             models.CheckConstraint(
                 condition=models.Q(delivered_at__isnull=True)
@@ -282,6 +330,11 @@ class Payment(models.Model):
             facts.append((self.delivered_at, "delivered", {}))
         facts += [(event.at, event.kind, event.data) for event in self.events.all()]
         return sorted(facts, key=lambda fact: fact[0])
+
+    @property
+    def atomic_amount(self) -> int:
+        """What it is about, in atomic units: what was taken, or else what may be."""
+        return int(self.authorized if self.captured is None else self.captured)
 
     @property
     def taken_offer(self) -> Offer:

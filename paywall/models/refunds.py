@@ -30,9 +30,7 @@ class Refund(models.Model):
     payment = models.ForeignKey(
         Payment, models.PROTECT, related_name="refunds", verbose_name=_("payment")
     )
-    amount = models.CharField(
-        _("amount"), max_length=78, help_text=_("In the token's smallest unit.")
-    )
+    amount = models.CharField(_("amount"), max_length=78, help_text=_("In the smallest unit."))
     reason = models.TextField(_("reason"))
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -46,12 +44,12 @@ class Refund(models.Model):
         _("state"), max_length=10, choices=State.choices, default=State.REQUESTED
     )
     is_ours_to_send = models.BooleanField(
-        _("sent by the site"), help_text=_("If not, the owner sent it and named the transaction.")
+        _("sent by the site"), help_text=_("If not, the owner sent it and named the reference.")
     )
-    tx_hash = models.CharField(_("transaction"), max_length=80, blank=True, db_index=True)
+    reference = models.CharField(_("reference"), max_length=255, blank=True, db_index=True)
     sender = models.CharField(
         _("sent from"),
-        max_length=64,
+        max_length=128,
         blank=True,
         help_text=_("The wallet it was sent from, if that is neither yours nor the site's."),
     )
@@ -80,13 +78,13 @@ class Refund(models.Model):
                 name="paywall_refund_amount_positive",
             ),
             models.CheckConstraint(
-                condition=~models.Q(state="confirmed") | ~models.Q(tx_hash=""),
-                name="paywall_refund_confirmed_has_transaction",
+                condition=~models.Q(state="confirmed") | ~models.Q(reference=""),
+                name="paywall_refund_confirmed_has_reference",
             ),
             models.UniqueConstraint(
-                "tx_hash",
+                "reference",
                 condition=models.Q(is_ours_to_send=False) & ~models.Q(state="failed"),
-                name="paywall_refund_transaction_once",
+                name="paywall_refund_reference_once",
             ),
         ]
 

@@ -9,34 +9,10 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import ZERO_ADDRESS, checksum
 
 validate_currency = RegexValidator(
     r"\A[A-Z]{3}\Z", _("Three capital letters, as in ISO 4217: USD, EUR.")
 )
-
-
-def validate_network(value: str) -> None:
-    """An EVM network in CAIP-2."""
-    try:
-        networks.chain_id(value)
-    except ValueError as error:
-        raise ValidationError(_("An EVM network in CAIP-2, as eip155:8453.")) from error
-
-
-def validate_address(value: str) -> None:
-    """40 hex digits; a mixed-case address must have a right EIP-55 checksum."""
-    try:
-        canonical = checksum(value)
-    except ValueError as error:
-        raise ValidationError(_("An address is 0x and 40 hex digits.")) from error
-    if value != canonical and value not in (value.lower(), "0x" + value[2:].upper()):
-        raise ValidationError(
-            _("The address fails its checksum: it was mistyped. Copy it from your wallet again.")
-        )
-    if canonical == ZERO_ADDRESS:
-        raise ValidationError(_("Money sent to the zero address is gone."))
 
 
 _SEGMENT = re.compile(r"[^/?#\s]+")

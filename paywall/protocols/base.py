@@ -1,23 +1,20 @@
-"""What every protocol does: read a credential, write a challenge, tell an outcome."""
+"""What every protocol does: see a credential, read it, write a challenge, tell an outcome.
+
+A protocol is how payments travel over HTTP. Every one of them is spoken on every response, and each
+reads from a request's headers as a whole: a header may be shared (`Authorization` is a site's own
+tokens' too), so a protocol looks at the value and passes on what is not its own.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
-
-from paywall.exceptions import SENTENCES, Code, Refused
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.vocabulary import Credential, Offer, Outcome
-
-MAX_HEADER_CHARS = 7_500
-"""A response header beyond 8 KB, its name and all, breaks common proxies."""
 
 URL, ERROR = "\x00url", "\x00error"
 """Stand in a challenge's JSON for what is known only when a request comes."""
@@ -33,127 +30,55 @@ class Goods:
     mime_type: str
 
 
-class Protocol(Interface):
+class Part:
+    """A protocol's part of one resource's challenge: made once, filled for each request."""
+
+    def headers(self, url: str, code: str) -> Mapping[str, str]:
+        """The response headers for a request's URL; `code` is why it is refused."""
+        return {}
+
+    def members(self) -> Mapping[str, Any]:
+        """Members of the JSON body, with `URL` and `ERROR` where they belong."""
+        return {}
+
+
+class Protocol:
     """One way in which payments travel over HTTP."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def request_header(self) -> str: ...
-    @property
-    def response_header(self) -> str: ...
+    name: ClassVar[str]
+    """As it stands on payments: short, with its version."""
+    request_headers: ClassVar[tuple[str, ...]] = ()
+    """What it reads: responses vary on them."""
+    response_headers: ClassVar[tuple[str, ...]] = ()
+    """What it writes: scripts of other origins have to see them."""
 
-    def read(self, value: str) -> Credential:
-        """The credential in a request header's value. Raises `Refused`."""
-        ...
+    def find(self, headers: Mapping[str, str]) -> str | None:
+        """Its credential among a request's headers (in WSGI's spelling, see `key`), as it was
+        sent; None where there is none of its own."""
+        raise NotImplementedError
 
-    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> dict[str, Any]:
-        """The challenge as a JSON object, with `URL` and `ERROR` where they belong."""
-        ...
+    def read(self, text: str) -> Credential:
+        """The credential. Raises `Refused`."""
+        raise NotImplementedError
 
-    def outcome(self, outcome: Outcome) -> str:
-        """The response header's value."""
-        ...
+    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
+        """Its part of a challenge; None if it has words for none of the offers."""
+        raise NotImplementedError
 
+    def outcome(self, outcome: Outcome) -> Mapping[str, str]:
+        """The response headers that tell a buyer what became of the payment."""
+        return {}
 
-class Challenge:
-    """The 402 of one resource: JSON made once, filled for each request.
-
-    `header` goes out as base64 in `PAYMENT-REQUIRED`; `body` is the JSON body, to which the
-    members of RFC 9457 and our `code` are added, so that one body serves every reader.
-    """
-
-    __slots__ = ("_body", "_header", "_object", "_usual_problem")
-
-    def __init__(self, header: dict[str, Any], body: dict[str, Any]) -> None:
-        self._object = header
-        self._header = json.dumps(header, separators=(",", ":"))
-        self._body = json.dumps(body, separators=(",", ":"))[:-1]
-        usual = Code.PAYMENT_REQUIRED
-        self._usual_problem = _members(402, usual, SENTENCES[usual])
-
-    def header(self, url: str, code: str = Code.PAYMENT_REQUIRED) -> str:
-        """The value of `PAYMENT-REQUIRED`, never longer than proxies take."""
-        value = _encode(_fill(self._header, url, code))
-        return value if len(value) <= MAX_HEADER_CHARS else self._short_header(url, code)
-
-    def body(self, url: str) -> bytes:
-        """The JSON body of a 402 to whoever brought no payment."""
-        return (_fill(self._body, url, Code.PAYMENT_REQUIRED) + self._usual_problem).encode()
-
-    def refusal_body(self, url: str, status: int, code: str, detail: str, **more: str) -> bytes:
-        """The JSON body of a refusal, with the reason."""
-        return (_fill(self._body, url, code) + _members(status, code, detail, **more)).encode()
-
-    def _short_header(self, url: str, code: str) -> str:
-        """Leave out what a buyer can do without: first the prose, then the URL, then offers."""
-        short = dict(self._object)
-        resource = {key: value for key, value in short["resource"].items() if key == "url"}
-        short["resource"] = resource
-        while True:
-            value = _encode(_fill(json.dumps(short, separators=(",", ":")), url, code))
-            if len(value) <= MAX_HEADER_CHARS:
-                return value
-            if "resource" in short:
-                del short["resource"]
-            else:
-                short["accepts"] = short["accepts"][:-1]
+    def without_offer(self, code: str) -> Mapping[str, Any]:
+        """Members of the JSON body of an answer that asks nobody to pay."""
+        return {}
 
 
-TITLES = {
-    400: "Bad Request",
-    402: "Payment Required",
-    403: "Forbidden",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    429: "Too Many Requests",
-    503: "Service Unavailable",
-}
+def key(header: str) -> str:
+    """A request header's name as WSGI spells it: `HTTP_X_PAYMENT`."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
 
 
-def problem(status: int, code: str, detail: str, **more: str) -> dict[str, Any]:
-    """An RFC 9457 problem. The type is `about:blank`, so the title is the status's own."""
-    return {
-        "type": "about:blank",
-        "title": TITLES[status],
-        "status": status,
-        "detail": detail,
-        "code": str(code),
-        **{key: value for key, value in more.items() if value},
-    }
-
-
-def _members(status: int, code: str, detail: str, **more: str) -> str:
-    """A problem's members, to be appended to a JSON object without its closing brace."""
-    return "," + json.dumps(problem(status, code, detail, **more), separators=(",", ":"))[1:]
-
-
-def decode(value: str) -> dict[str, Any]:
-    """The JSON object that a header carries in base64. Raises `Refused`."""
-    try:
-        data = json.loads(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise Refused(Code.INVALID_PAYLOAD, status=400) from error
-    if not isinstance(data, dict):
-        raise Refused(Code.INVALID_PAYLOAD, status=400)
-    return data
-
-
-def check_version(data: Mapping[str, Any], version: int) -> None:
-    """Raise `Refused` unless `x402Version` is that number (not a string, not `true`)."""
-    claimed = data.get("x402Version")
-    if type(claimed) is not int or claimed != version:
-        raise Refused(Code.INVALID_VERSION, status=400)
-
-
-def encode(data: Any) -> str:
-    """JSON in base64, as x402 headers carry it."""
-    return _encode(json.dumps(data, separators=(",", ":")))
-
-
-def _encode(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _fill(template: str, url: str, code: str) -> str:
+def fill(template: str, url: str, code: str) -> str:
+    """A challenge's JSON with what is known now in the places of `URL` and `ERROR`."""
     return template.replace(_URL_JSON, json.dumps(url)).replace(_ERROR_JSON, f'"{code}"')

@@ -14,7 +14,6 @@ import hmac
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +37,15 @@ from paywall.models import (
     Refund,
     SalesDay,
     Tally,
-    Wallet,
 )
 from paywall.models.exposure import in_currency
 from paywall.models.payments import State
 from paywall.money import money
-from paywall.rails.evm import networks, own_transactions
+from paywall.rails import registry
+from paywall.rails.base import Troubles
 from paywall.reports import status
 from paywall.settlement.facilitators import health
+from paywall.vocabulary import News
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,18 +62,6 @@ ATTEMPTS = 12
 WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)
 TIMEOUT = 10.0
 AT_ONCE = 50
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something that the owner should know."""
-
-    key: str
-    kind: str
-    title: str
-    text: str
-    data: dict[str, Any] = field(default_factory=dict)
-    payment: Payment | None = None
 
 
 def tell() -> Counter[str]:
@@ -117,8 +105,8 @@ def raise_(news: News) -> bool:
             "kind": news.kind,
             "title": news.title[:200],
             "text": news.text,
-            "data": news.data,
-            "payment": news.payment,
+            "data": dict(news.data),
+            "payment_id": news.payment_id,
         },
     )
     if is_new:
@@ -145,7 +133,7 @@ def _losses() -> Iterator[News]:
             f"Payment #{payment.pk} of {payment.cost} {was}",
             f"{payment.method} {payment.url}\nReason: {payment.error_code} "
             f"{payment.error_detail}\nWallet: {payment.payer}\n"
-            f"Transaction: {payment.tx_hash or 'none'}\nWhat it opened is closed.",
+            f"Transaction: {payment.reference or 'none'}\nWhat it opened is closed.",
             {
                 "payment": payment.pk,
                 "state": payment.state,
@@ -153,10 +141,10 @@ def _losses() -> Iterator[News]:
                 "currency": payment.currency,
                 "code": payment.error_code,
                 "payer": payment.payer,
-                "transaction": payment.tx_hash,
+                "transaction": payment.reference,
                 "url": payment.url,
             },
-            payment,
+            payment.pk,
         )
 
 
@@ -171,23 +159,6 @@ def _facilitators() -> Iterator[News]:
             f"It failed {failing.failures} times in a row. Last: {failing.last_trouble}",
             {"facilitator": failing.name, "failures": failing.failures},
         )
-
-
-def _gas() -> Iterator[News]:
-    for wallet in Wallet.objects.using(durable.alias()).order_by("pk"):
-        if wallet.is_low and wallet.coins is not None:
-            where = networks.title(wallet.network)
-            yield News(
-                f"gas:{wallet.network}:{wallet.address}:{business_days.today()}",
-                Alert.Kind.GAS,
-                f"Gas is low on {where}",
-                f"{wallet.address} has {wallet.coins:f}. Without gas nothing is settled.",
-                {
-                    "network": wallet.network,
-                    "address": wallet.address,
-                    "balance": f"{wallet.coins:f}",
-                },
-            )
 
 
 def _credit() -> Iterator[News]:
@@ -231,22 +202,15 @@ def _refunds() -> Iterator[News]:
             f"Refund #{refund.pk} of payment #{refund.payment_id} is unclear",
             f"{refund.error_detail}\nLook whether it went out; if not, close it in the admin, with "
             "a reason. Until then what it is about cannot be refunded otherwise.",
-            {"refund": refund.pk, "payment": refund.payment_id, "transaction": refund.tx_hash},
-            refund.payment,
+            {"refund": refund.pk, "payment": refund.payment_id, "transaction": refund.reference},
+            refund.payment_id,
         )
 
 
-def _burnt() -> Iterator[News]:
-    for network, burnt in own_transactions.burnt_of_late().items():
-        if burnt >= conf.get().gas_lost_per_hour:
-            yield News(
-                f"burnt:{network}:{timezone.now():%Y-%m-%d %H}",
-                Alert.Kind.CHEATS,
-                f"Transactions fail on {networks.title(network)}",
-                f"{burnt:f} of the chain's coin went for failed ones within an hour. Until that is "
-                "over, nothing is settled there for wallets that never paid here.",
-                {"network": network, "burnt": f"{burnt:f}"},
-            )
+def _rails() -> Iterator[News]:
+    """What the rails have to say."""
+    for rail in registry.who_can(Troubles):
+        yield from rail.news()
 
 
 def _behind() -> Iterator[News]:
@@ -395,8 +359,7 @@ _SOURCES = (
     _losses,
     _credit,
     _facilitators,
-    _gas,
-    _burnt,
+    _rails,
     _refunds,
     _guesses,
     _behind,

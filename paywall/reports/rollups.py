@@ -345,7 +345,7 @@ def _refunded(day: date) -> dict[tuple[int, str, str], int]:
     start, end = business_days.bounds(day, day)
     refunds = Refund.objects.using(durable.alias()).filter(state=Refund.State.CONFIRMED)
     found: dict[tuple[int, str, str], int] = defaultdict(int)
-    fields = ("account_id", "policy", "currency", "price", "amount")
+    fields = ("account_id", "policy", "currency", "price", "captured")
     rows = refunds.filter(payment__created_at__gte=start, payment__created_at__lt=end)
     for part, account_id, policy, currency, price, whole in rows.values_list(
         "amount", *(f"payment__{field}" for field in fields)

@@ -23,7 +23,6 @@ from paywall.models import (
     Wallet,
 )
 from paywall.models.payments import WAITING, State
-from paywall.rails.evm import confirmation
 from paywall.reports import rollups
 from paywall.settlement import worker
 
@@ -91,7 +90,7 @@ def take(*, count_all: bool = True) -> Status:
         counted += _final(payments)
     undone = worker.undone()
     first = undone.order_by("due_at").values_list("due_at", flat=True).first()
-    unread = confirmation.unread_since()
+    unread = worker.unread_since()
     since = min((at for at in (first, unread) if at is not None), default=None)
     has_sums = RollUp.objects.using(using).exists()
     owed, attention = _summed_up(payments) if has_sums else _counted(payments)
@@ -156,7 +155,7 @@ def _summed_up(payments: PaymentQuerySet) -> tuple[int, int]:
 def is_keeping_up() -> bool:
     """The health check's question, in a few cheap queries."""
     overdue = timezone.now() - BEHIND_AFTER
-    unread = confirmation.unread_since()
+    unread = worker.unread_since()
     if unread is not None and unread < overdue:
         return False
     return not worker.undone().filter(due_at__lt=overdue, held_until__lt=overdue).exists()

@@ -2,18 +2,17 @@
 
     settle   claimed -> settling -> settled | failed, or stays settling: unknown
     resolve  settling (unknown) -> settled | failed, or stays
-    confirm  settled -> confirmed | lost, or stays; back, if the chain took back what it showed
+    confirm  settled -> confirmed | lost, or stays; back, if its rail took back what it showed
 
 All are steps: the gate and the Celery tasks run the same lines. No transaction is open and no lock
-is held while a facilitator or a node is asked.
+is held while anybody is asked.
 """
 
 from .settling import (
     LONGEST_PAUSE,
     PATIENCE,
+    charge,
     confirm,
-    depth,
-    order,
     overtake,
     pause,
     resolve,
@@ -24,9 +23,8 @@ from .settling import (
 __all__ = [
     "LONGEST_PAUSE",
     "PATIENCE",
+    "charge",
     "confirm",
-    "depth",
-    "order",
     "overtake",
     "pause",
     "resolve",

@@ -2,7 +2,7 @@
 
     requested -> sent -> confirmed | failed
     requested -> failed      (called off before anything was sent)
-    sent -> unclear          (nothing on the chain for long, or its nonce went to something else)
+    sent -> unclear          (nothing to be seen of it for long, or it can never come)
     unclear -> confirmed     (it was found after all)
     unclear -> failed        (somebody looked, and says why)
 
@@ -21,31 +21,27 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from paywall import conf, crashpoints, durable, ledger, settlement, signals
+from paywall import crashpoints, durable, ledger, signals
 from paywall.effects import query
 from paywall.exceptions import PaywallError, StaleMove
-from paywall.models import Payment, Refund, Transaction
+from paywall.models import Payment, Refund
 from paywall.models.payments import State as PaymentState
-from paywall.rails.evm import nodes, own_transactions, transactions, transfers
-from paywall.rails.evm.addresses import checksum, is_transaction_hash
-from paywall.rails.evm.rpc import NodeError, Reverted
+from paywall.rails import registry
+from paywall.rails.base import Refunds, Unacceptable, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paywall.effects import Steps
     from paywall.models.refunds import RefundQuerySet
-    from paywall.rails.evm.rpc import Node, TransactionReceipt
 
 log = logging.getLogger(__name__)
 
 State = Refund.State
 
-GAS = 150_000
 HOLD = timedelta(seconds=60)
 LOOK_EVERY = timedelta(seconds=5)
 LOOK_AT_UNCLEAR_EVERY = timedelta(minutes=10)
-
-UNCLEAR_AFTER = timedelta(hours=1)
-"""After which a refund whose transaction no node has is for a person to look at."""
 
 on_request: list[Callable[[], None]] = []
 """Called once a refund is committed; the tasks put a message to the worker here."""
@@ -57,7 +53,7 @@ class RefundRefused(PaywallError):
 
 def remaining(payment: Payment) -> int:
     """What of a payment can still go back, in atomic units."""
-    return int(payment.amount) - int(payment.refunded)
+    return payment.atomic_amount - int(payment.refunded)
 
 
 def request(
@@ -73,31 +69,29 @@ def request(
 ) -> Refund:
     """Ask for `amount` (atomic units) of a payment to go back to its payer.
 
-    `seen` is what was refunded of it when the one who asks looked. The site sends it from the
-    treasury key; or the owner sent it already, and names the transaction in `sent_in`, which is
-    then looked up on the chain: it counts if it came from the treasury, from the account's
-    `pay_to`, or from `sender`. Raises `RefundRefused`.
+    `seen` is what was refunded of it when the one who asks looked. The site sends it, where its
+    rail can; or the owner sent it already, and names its reference in `sent_in`, which is then
+    looked up: it counts if it came from the site, from the account's recipient, or from `sender`.
+    Raises `RefundRefused`.
     """
-    sent_in, sender = sent_in.strip().lower(), sender.strip()
-    if sender:
-        try:
-            sender = checksum(sender)
-        except ValueError as error:
-            raise RefundRefused("The wallet it was sent from is 0x and 40 hex digits.") from error
     if amount <= 0:
         raise RefundRefused("The amount of a refund is more than zero.")
     if payment.state != PaymentState.CONFIRMED:
         raise RefundRefused("Only a confirmed payment can be refunded: others are not final.")
-    if nodes.of(payment.network) is None:
-        raise RefundRefused("Without a node for its network a refund cannot be confirmed.")
-    if sent_in and not is_transaction_hash(sent_in):
-        raise RefundRefused("A transaction is named by 0x and 64 hex digits.")
-    if not sent_in and not conf.get().treasury_key:
-        raise RefundRefused(
-            "The site has no PAYWALL['TREASURY_KEY'] to refund from: send it from your own "
-            "wallet and name the transaction."
-        )
+    rail = registry.able(payment.rail, Refunds)
+    if rail is None:
+        raise RefundRefused(f"Nothing is refunded on the rail {payment.rail!r}.")
+    try:
+        sent_in, sender = rail.check_refund(payment, sent_in, sender)
+    except Unacceptable as error:
+        raise RefundRefused(str(error)) from error
     return _request(payment, amount, reason, by, seen, revoke_pass, sent_in, sender)
+
+
+def can_send(payments: Sequence[Payment]) -> bool:
+    """Whether the site itself can send the refunds of all of them."""
+    rails = {payment.rail: registry.able(payment.rail, Refunds) for payment in payments}
+    return all(rail is not None and rail.sends_refunds() for rail in rails.values())
 
 
 @durable.write
@@ -112,9 +106,9 @@ def _request(
     sender: str,
 ) -> Refund:
     using = durable.alias()
-    if seen + amount > int(payment.amount):
+    if seen + amount > payment.atomic_amount:
         raise RefundRefused("More would go back than came in.")
-    recorded = Refund.objects.using(using).filter(tx_hash=sent_in)
+    recorded = Refund.objects.using(using).filter(reference=sent_in)
     if sent_in and recorded.exclude(state=State.FAILED).exists():
         raise RefundRefused("That transaction is recorded for another refund.")
     rows = Payment.objects.using(using).filter(pk=payment.pk, state=PaymentState.CONFIRMED)
@@ -127,7 +121,7 @@ def _request(
         reason=reason,
         by=by,
         is_ours_to_send=not sent_in,
-        tx_hash=sent_in,
+        reference=sent_in,
         sender=sender,
         revoked_pass=revoke_pass and ledger.revoke_pass(payment),
         state=State.SENT if sent_in else State.REQUESTED,
@@ -182,141 +176,56 @@ def take_up(refund: Refund) -> bool:
 
 
 def see_to(refund: Refund) -> Steps[None]:
-    """Send a refund, or look for it on the chain. The caller holds it."""
+    """Send a refund, or look for it. The caller holds it."""
     crashpoints.reach("refund: taken up")
     try:
+        rail = registry.able(refund.payment.rail, Refunds)
+        if rail is None:
+            raise Unreachable(f"the rail {refund.payment.rail!r} is gone from the settings")
         if refund.state == State.REQUESTED:
-            yield from _send(refund)
+            yield from _send(refund, rail)
         elif refund.state in (State.SENT, State.UNCLEAR):
-            yield from _look(refund)
-    except (NodeError, own_transactions.NotSent) as error:
+            yield from _look(refund, rail)
+    except Unreachable as error:
         yield from query(_note, refund, str(error))
         log.warning("refund=%s waits: %s", refund.pk, error)
     yield from query(_let_go, refund)
 
 
-def _send(refund: Refund) -> Steps[None]:
-    payment, key = refund.payment, conf.get().treasury_key
-    node = nodes.of(payment.network)
-    if node is None or not key:
-        raise own_transactions.NotSent(
-            "there is no node" if node is None else "there is no treasury key"
-        )
-    data = transactions.transfer(payment.payer, int(refund.amount))
-    token = payment.taken_offer.asset
-    try:
-        yield from node.eth_call(token, data, transactions.wallet(key).address)
-    except Reverted as reverted:
-        raise own_transactions.NotSent(f"the token refuses: {reverted}") from reverted
-
-    def mark(sent: Transaction) -> None:
-        """In the transaction that writes it: of two workers, one's is rolled back."""
+def _send(refund: Refund, rail: Refunds) -> Steps[None]:
+    @durable.write
+    def mark(reference: str) -> None:
         rows = Refund.objects.using(durable.alias()).filter(pk=refund.pk, state=State.REQUESTED)
-        if not rows.move(State.SENT, tx_hash=sent.hash, error_detail=""):
+        if not rows.move(State.SENT, reference=reference, error_detail=""):
             raise StaleMove(f"refund={refund.pk} was sent or called off meanwhile")
-        durable.set_fields(refund, state=State.SENT, tx_hash=sent.hash)
+        durable.set_fields(refund, state=State.SENT, reference=reference)
 
     try:
-        sent = yield from own_transactions.write(
-            key, payment.network, token, data, GAS, [refund.identity], also=mark
-        )
+        yield from rail.send_refund(refund, mark)
     except StaleMove as error:
         log.warning("%s", error)
-        return
-    crashpoints.reach("refund: written")
-    yield from own_transactions.send(sent)
-    crashpoints.reach("refund: sent")
-    log.info("payment=%s refund=%s sent in %s", payment.pk, refund.pk, sent.hash)
 
 
-def _look(refund: Refund) -> Steps[None]:
-    """Is it on the chain, deep enough? Raises `NodeError`.
-
-    One node that shows it is believed. That it is there and does not refund, enough nodes must
-    say; that nobody has it, time and a person.
-    """
-    payment = refund.payment
-    node = nodes.of(payment.network)
-    if node is None:
-        raise NodeError("there is no node")
-    hashes = yield from query(_hashes, refund)
-    if not hashes:
-        yield from query(
-            _unclear, refund, "its transaction was dropped: something else used its nonce"
-        )
-        return
-    head = yield from node.block("latest")
-    depth = yield from _depth(payment, node)
-    said: list[bool | None] = []
-    for single in node.each():
-        try:
-            receipt = yield from _receipt(single, hashes)
-        except NodeError:
-            continue
-        if receipt is None or head.number - receipt.block_number + 1 < depth:
-            said.append(None)
-        elif proves(refund, receipt):
-            yield from query(_confirmed, refund, receipt.transaction)
-            crashpoints.reach("refund: confirmed")
-            return
-        else:
-            said.append(False)
-    if not said:
-        raise NodeError("no node answers")
-    if said.count(False) >= min(conf.get().rpc_quorum, len(node.urls)):
-        yield from query(_failed, refund, "its transaction does not move that money to the payer")
-    elif set(said) == {None} and timezone.now() - refund.created_at > UNCLEAR_AFTER:
-        yield from query(_unclear, refund, "no node has its transaction")
-
-
-def _hashes(refund: Refund) -> list[str]:
-    """What its transaction may be known by; none if it was dropped."""
-    if not refund.is_ours_to_send:
-        return [refund.tx_hash]
-    # A replacement, for more gas, has another hash.
-    carrier = own_transactions.carrying(refund.identity)
-    return carrier.hashes if carrier is not None else []
-
-
-def _receipt(node: Node, hashes: list[str]) -> Steps[TransactionReceipt | None]:
-    for hash_ in hashes:
-        receipt = yield from node.receipt(hash_)
-        if receipt is not None:
-            return receipt
-    return None
-
-
-def proves(refund: Refund, receipt: TransactionReceipt) -> bool:
-    """Whether a transaction is this refund: of that much, to the payer, from us, and younger than
-    the payment."""
-    payment = refund.payment
-    offer = payment.taken_offer
-    after = payment.block_number is None or receipt.block_number > payment.block_number
-    return after and transfers.moves(
-        receipt, offer.asset, payment.payer, int(refund.amount), senders(refund)
-    )
-
-
-def senders(refund: Refund) -> set[str]:
-    """The wallets that a refund may come from."""
-    ours = {refund.payment.taken_offer.pay_to, refund.sender} - {""}
-    key = conf.get().treasury_key
-    return ours | ({transactions.wallet(key).address} if key else set())
-
-
-def _depth(payment: Payment, node: Node) -> Steps[int]:
-    account = yield from query(ledger.account, payment)
-    return (yield from settlement.depth(account, node))
+def _look(refund: Refund, rail: Refunds) -> Steps[None]:
+    """Raises `Unreachable`."""
+    seen = yield from rail.look_for_refund(refund)
+    if seen.found:
+        yield from query(_confirmed, refund, seen.reference)
+        crashpoints.reach("refund: confirmed")
+    elif seen.found is False:
+        yield from query(_failed, refund, seen.why)
+    elif seen.hopeless:
+        yield from query(_unclear, refund, seen.why)
 
 
 @durable.write
-def _confirmed(refund: Refund, tx_hash: str) -> None:
+def _confirmed(refund: Refund, reference: str) -> None:
     now = timezone.now()
-    changes = {"tx_hash": tx_hash, "closed_at": now, "error_detail": ""}
+    changes = {"reference": reference, "closed_at": now, "error_detail": ""}
     if not _sent(refund).move(State.CONFIRMED, **changes):
         return
     durable.set_fields(refund, state=State.CONFIRMED, **changes)
-    ledger.note(refund.payment, "refunded", refund=refund.pk, amount=refund.amount, tx=tx_hash)
+    ledger.note(refund.payment, "refunded", refund=refund.pk, amount=refund.amount, tx=reference)
     log.info("payment=%s refund=%s confirmed", refund.payment_id, refund.pk)
     transaction.on_commit(
         lambda: signals.tell(signals.payment_refunded, refund.payment, refund=refund),

@@ -1,12 +1,4 @@
-"""How a claimed payment gets settled, and how an unknown outcome is resolved.
-
-    settle   claimed -> settling -> settled | failed, or stays settling: unknown
-    resolve  settling (unknown) -> settled | failed, or stays
-    confirm  settled -> confirmed | lost, or stays; back, if the chain took back what it showed
-
-All are steps: the gate and the Celery tasks run the same lines. No transaction is open
-and no lock is held while a facilitator or a node is asked.
-"""
+"""Settling a claimed payment, resolving an unknown outcome, confirming: as steps."""
 
 from __future__ import annotations
 
@@ -21,11 +13,12 @@ from paywall import conf, crashpoints, durable, ledger
 from paywall.effects import query
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
 from paywall.models.payments import State
-from paywall.rails.evm import exact, nodes
-from paywall.rails.evm.rpc import NodeError
+from paywall.rails import registry
+from paywall.rails.base import Explains, Finds
 from paywall.settlement import facilitators
 from paywall.settlement.facilitators import health
 from paywall.vocabulary import (
+    Charge,
     Clue,
     Finding,
     Paid,
@@ -40,8 +33,7 @@ from paywall.vocabulary import (
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
-    from paywall.models import Account, Payment
-    from paywall.rails.evm.rpc import Node
+    from paywall.models import Payment
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +57,7 @@ REOPENED_AFTER = timedelta(seconds=30)
 def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
     """Settle a payment that was claimed and is held by the caller. Raises `StaleMove`."""
     try:
-        candidates = yield from facilitators.for_account(payment.account_id)
+        candidates = yield from facilitators.for_account(payment.rail, payment.account_id)
     except Unavailable as error:
         if payment.on_credit:
             return Unknown(error.code)
@@ -76,7 +68,7 @@ def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
         return (yield from _settle(payment, candidates, then))
     except LedgerUnavailable:
         log.exception("payment=%s: what became of it could not be written", payment.pk)
-        return Unknown("it could not be written down", payment.tx_hash)
+        return Unknown("it could not be written down", payment.reference)
 
 
 def _settle(
@@ -100,7 +92,7 @@ def _settle(
 
 def _ask(payment: Payment, facilitator: facilitators.Facilitator) -> Steps[Settlement]:
     crashpoints.reach("settle: about to ask")
-    answer = yield from facilitator.settle(order(payment))
+    answer = yield from facilitator.settle(charge(payment))
     crashpoints.reach("settle: answered")
     if isinstance(answer, Rejected) and answer.ours:
         log.warning("payment=%s not taken by %s: %s", payment.pk, facilitator.name, answer.detail)
@@ -117,47 +109,46 @@ def _find_out(
 ) -> Steps[Settlement]:
     """Look once, while the buyer still waits, before the outcome is left unknown."""
     yield from query(
-        ledger.note, payment, "unknown", reason=answer.reason, transaction=answer.transaction
+        ledger.note, payment, "unknown", reason=answer.reason, reference=answer.reference
     )
     log.warning("payment=%s outcome unknown: %s", payment.pk, answer.reason)
-    node = nodes.of(payment.network)
-    if node is not None:
-        return (yield from _by_chain(payment, node, answer))
-    if answer.transaction:
-        return (yield from _why_it_reverted(payment, facilitator, answer))
+    if _finder(payment) is not None:
+        return (yield from _by_evidence(payment, answer))
+    explains = registry.able(payment.rail, Explains)
+    if answer.reference and explains is not None:
+        return (yield from explains.explain(charge(payment), facilitator, answer))
     return answer
 
 
 def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
     """Find out about a payment in `settling` that the caller has taken up.
 
-    By the chain where there is a node. Without one, or if nobody has used the authorization yet
+    By the rail's own evidence where it can be asked. Where not, or if nobody has used the claim yet
     and the buyer waits for what it buys or had it on credit, the same facilitator is asked again
-    with the same payload: an authorization moves money once at most. But what it answers to a
+    with the same payload: a claim moves money once at most. But what it answers to a
     second asking can only prove success: a refusal may be the first asking's doing. Raises
     `StaleMove`.
     """
-    node = nodes.of(payment.network)
-    known = Unknown("not resolved yet", payment.tx_hash)
-    outcome = (yield from _by_chain(payment, node, known)) if node is not None else known
+    finder = _finder(payment)
+    known = Unknown("not resolved yet", payment.reference)
+    outcome = (yield from _by_evidence(payment, known)) if finder is not None else known
     unspent = isinstance(outcome, Unknown) and outcome.reason == _UNSPENT
     is_out = payment.on_credit or payment.delivered_at is not None
-    if node is None or (unspent and (buyer_waits or is_out)):
+    if finder is None or (unspent and (buyer_waits or is_out)):
         outcome = yield from _ask_again(payment)
     return (yield from _conclude(payment, outcome, then))
 
 
 def overtake(payment: Payment) -> Steps[Payment | None]:
-    """Take a payment in `settling` from whoever holds it, if the chain shows that it is paid.
+    """Take a payment in `settling` from whoever holds it, if its rail shows that it is paid.
 
     Its holder may have died; if it lives, its own move comes too late and gives way. None: the
     holder is to be waited for. It is, in any case, while its call is young.
     """
-    node = nodes.of(payment.network)
     still_held = (payment.held_until - timezone.now()).total_seconds()
-    if node is None or settle_hold() - still_held < PATIENCE:
+    if _finder(payment) is None or settle_hold() - still_held < PATIENCE:
         return None
-    if isinstance((yield from _look(payment, node)), Paid):
+    if isinstance((yield from _look(payment)), Paid):
         return (yield from query(ledger.take_up, payment, settle_hold(), though_held=True))
     return None
 
@@ -165,9 +156,9 @@ def overtake(payment: Payment) -> Steps[Payment | None]:
 def _ask_again(payment: Payment) -> Steps[Settlement]:
     """Put the same payload before the same facilitator once more."""
     try:
-        facilitator = facilitators.get(payment.facilitator)
+        facilitator = facilitators.get(payment.rail, payment.facilitator)
     except Unavailable as error:
-        return Unknown(error.code, payment.tx_hash)
+        return Unknown(error.code, payment.reference)
     answer = yield from _ask(payment, facilitator)
     if isinstance(answer, Settled):
         return answer
@@ -181,19 +172,16 @@ def _ask_again(payment: Payment) -> Steps[Settlement]:
         payment,
         "asked again",
         reason=unknown.reason,
-        transaction=unknown.transaction,
+        reference=unknown.reference,
     )
     log.warning("payment=%s still unknown after asking again: %s", payment.pk, unknown.reason)
-    return Unknown(unknown.reason, payment.tx_hash)
+    return Unknown(unknown.reason, payment.reference)
 
 
 def confirm(payment: Payment) -> Steps[Finding]:
-    """Look for a settled or confirmed payment on the chain; move it if the answer is final, or
-    back if the chain does not show any more what it had shown."""
-    node = nodes.of(payment.network)
-    if node is None:
-        return Undecided("no RPC URL for this network")
-    finding = yield from _look(payment, node)
+    """Look for the evidence of a settled or confirmed payment; move it if the answer is final, or
+    back if what had been shown is not to be seen any more."""
+    finding = yield from _look(payment)
     try:
         yield from query(_act_on, payment, finding)
     except StaleMove:
@@ -205,17 +193,17 @@ def _act_on(payment: Payment, finding: Finding) -> None:
     was_confirmed = payment.state == State.CONFIRMED
     match finding:
         case Paid(final=True) if was_confirmed:
-            ledger.moved_to_block(payment, finding)
+            ledger.proven_anew(payment, finding)
         case Paid(final=True):
             ledger.confirmed([([payment], finding)])
         case Paid() if was_confirmed:
-            ledger.taken_back(payment, State.SETTLED, "it is in a newer block")
+            ledger.taken_back(payment, State.SETTLED, "what proves it is not final any more")
         case Spent(final=True):
             ledger.lost(payment, Code.SPENT_ELSEWHERE, finding.reason)
         case Unspent(never=True):
-            ledger.lost(payment, Code.NOTHING_MOVED, "the authorization expired unused")
+            ledger.lost(payment, Code.NOTHING_MOVED, "it expired unused")
         case Unspent() if was_confirmed or _is_missing(payment):
-            ledger.taken_back(payment, State.SETTLING, "the chain shows nothing of it")
+            ledger.taken_back(payment, State.SETTLING, "nothing is to be seen of it")
 
 
 def _is_missing(payment: Payment) -> bool:
@@ -228,90 +216,49 @@ def pause(attempts: int) -> float:
     return float(min(LONGEST_PAUSE, 2 ** min(attempts, 12)))
 
 
-_UNSPENT = "the chain has not seen it"
+_UNSPENT = "nothing has moved yet"
 
 
-def _by_chain(payment: Payment, node: Node, known: Unknown) -> Steps[Settlement]:
-    """What the chain makes of an unknown outcome."""
-    match (yield from _look(payment, node)):
-        case Paid(transaction=transaction, block_number=block_number):
-            return Settled(transaction, block_number)
+def _by_evidence(payment: Payment, known: Unknown) -> Steps[Settlement]:
+    """What the rail's own evidence makes of an unknown outcome."""
+    match (yield from _look(payment)):
+        case Paid(reference=reference, position=position):
+            return Settled(reference, position)
         case Unspent(never=True):
             return Rejected(Code.NEVER_SETTLED)
         case Unspent(reverted=True) if payment.delivered_at is None:
             return Rejected(Code.REVERTED)
         case Unspent():
-            return Unknown(_UNSPENT, known.transaction)
+            return Unknown(_UNSPENT, known.reference)
         case Spent(final=True) as spent:
             return Rejected(Code.SPENT_ELSEWHERE, spent.reason)
         case Spent() as spent:
-            return Unknown(spent.reason, known.transaction)
+            return Unknown(spent.reason, known.reference)
         case Undecided(reason=reason):
-            return Unknown(f"{known.reason}; {reason}", known.transaction)
+            return Unknown(f"{known.reason}; {reason}", known.reference)
 
 
-def _look(payment: Payment, node: Node) -> Steps[Finding]:
-    """What the chain shows. What speaks against a payment, enough nodes must say."""
+def _finder(payment: Payment) -> Finds | None:
+    """The payment's rail, if it can be asked what became of it."""
+    rail = registry.able(payment.rail, Finds)
+    return rail if rail is not None and rail.can_find(payment.network) else None
+
+
+def _look(payment: Payment) -> Steps[Finding]:
+    """What the rail's own evidence shows of a payment."""
+    finder = _finder(payment)
+    if finder is None:
+        return Undecided("nobody can be asked on this network")
     account = yield from query(ledger.account, payment)
-    try:
-        confirmations = yield from depth(account, node)
-    except NodeError as error:
-        return Undecided(str(error))
-    finding = yield from _find(payment, node, confirmations)
-    if isinstance(finding, Paid | Undecided) or len(node.urls) == 1:
-        return finding
-    agreeing, singles = 0, node.each()
-    for single in singles:
-        other = yield from _find(payment, single, confirmations)
-        if isinstance(other, Paid):
-            return Undecided("the nodes disagree: one says that it is paid")
-        agreeing += other == finding
-    if agreeing >= min(conf.get().rpc_quorum, len(singles)):
-        return finding
-    return Undecided("not enough nodes say the same")
-
-
-def depth(account: Account, node: Node) -> Steps[int]:
-    """How many blocks, its own included, make a transaction final for an account.
-
-    Raises `NodeError`.
-    """
-    if account.finalized:
-        return (yield from node.depth_of_finality())
-    return account.confirmations
-
-
-def _find(payment: Payment, node: Node, confirmations: int) -> Steps[Finding]:
-    offer = payment.taken_offer
-    clue = Clue(payment.created_at, confirmations, payment.tx_hash, conf.get().log_range)
-    return (yield from exact.named(offer.scheme).find(payment.payload, offer, node, clue))
-
-
-def _why_it_reverted(
-    payment: Payment, facilitator: facilitators.Facilitator, answer: Unknown
-) -> Steps[Settlement]:
-    """Without a node: the facilitator sent a transaction and says that it failed.
-
-    It may have failed because somebody else submitted the authorization first: then the money
-    is here. Only if the facilitator's simulation still gets as far as the payer's balance is
-    the nonce unused, and the transaction had nothing to move.
-    """
-    if answer.reason != TRANSACTION_FAILED:
-        return answer
-    verdict = yield from facilitator.verify(order(payment))
-    if verdict.valid is False and verdict.reason in (
-        "invalid_exact_evm_insufficient_balance",
-        "insufficient_funds",
-    ):
-        return Rejected(verdict.reason)
-    return answer
+    clue = Clue(payment.created_at, payment.reference, account.terms)
+    return (yield from finder.find(charge(payment), clue))
 
 
 @durable.write
 def _settled(payment: Payment, outcome: Settled, then: Then | None) -> None:
-    ledger.settled([payment], outcome.transaction)
-    if outcome.block_number is not None:
-        ledger.seen_in_block({payment.pk: outcome.block_number})
+    ledger.settled([payment], outcome.reference, outcome.amount)
+    if outcome.position is not None:
+        ledger.seen_at({payment.pk: outcome.position})
     if then is not None:
         then(payment)
 
@@ -336,12 +283,12 @@ def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps
     return outcome
 
 
-def order(payment: Payment) -> facilitators.Order:
-    """What a facilitator is given of a payment."""
-    return facilitators.Order(
+def charge(payment: Payment) -> Charge:
+    """What a facilitator, or who looks for it, is given of a payment."""
+    return Charge(
         offer=payment.taken_offer,
-        payload=payment.payload,
-        payer=payment.payer,
+        payload=payment.payload or {},
+        payer=payment.payer or "",
         url=payment.url,
         identity=payment.identity,
     )

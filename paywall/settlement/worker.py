@@ -10,26 +10,24 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
 from django.utils import timezone
 
-from paywall import conf, crashpoints, durable, ledger, settlement
+from paywall import crashpoints, durable, ledger, settlement
 from paywall.effects import run
-from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.holders import throttle
 from paywall.ledger import exposure
 from paywall.models import Payment
 from paywall.models.payments import State
-from paywall.rails.evm import batches, confirmation, own_transactions
-from paywall.rails.evm.rpc import NodeError
-from paywall.settlement import facilitators, refunds
-from paywall.settlement.facilitators import OnchainFacilitator
+from paywall.rails import registry
+from paywall.rails.base import Finds, SettlesTogether, Troubles, Unreachable, Watches
+from paywall.settlement import refunds
 
 if TYPE_CHECKING:
-    from paywall.models import Transaction
     from paywall.models.payments import PaymentQuerySet
 
 log = logging.getLogger(__name__)
@@ -60,40 +58,29 @@ def settle() -> Counter[str]:
         if not payments:
             break
         crashpoints.reach("batch: taken up")
-        for payment in _settle_in_batches(payments):
+        for payment in _settle_some(payments):
             _count(counts, _work_on(payment, _settle, "waiting"))
         counts += land()
     return counts + land(PATIENCE)
 
 
 def land(patience: float = 0.0) -> Counter[str]:
-    """Look after our own transactions: settle what those in a block carried, send the others
-    again, or for higher fees. Returns how many payments were "settled".
-
-    Chains with quick blocks are waited for, up to `patience` seconds.
-    """
+    """Look after what was sent and is not seen yet, for up to so many seconds. Returns how many
+    payments were "settled"."""
     counts: Counter[str] = Counter()
-    deadline, interval = time.monotonic() + patience, 0.01
-    while True:
-        unfinished = own_transactions.unfinished()
-        for transaction in unfinished:
-            counts["settled"] += _tend(transaction)
-        if not unfinished or time.monotonic() + interval > deadline:
-            return +counts
-        time.sleep(interval)
-        interval *= 2
+    for rail in registry.who_can(SettlesTogether):
+        counts += rail.tend(patience)
+    return counts
 
 
-def _tend(transaction: Transaction) -> int:
-    """Look after one transaction. Returns how many payments it settled."""
-    try:
-        receipt = run(own_transactions.tend(transaction))
-        return 0 if receipt is None else run(batches.landed(transaction, receipt))
-    except (NodeError, LedgerUnavailable) as error:
-        log.warning("transaction=%s: %s", transaction.hash, error)
-    except Exception:
-        log.exception("transaction=%s could not be looked after", transaction.hash)
-    return 0
+def _settle_some(payments: list[Payment]) -> Iterator[Payment]:
+    """Settle those that can go together; yields the others, to be settled one by one."""
+    by_rail: dict[str, list[Payment]] = defaultdict(list)
+    for payment in payments:
+        by_rail[payment.rail].append(payment)
+    for name, members in by_rail.items():
+        rail = registry.able(name, SettlesTogether)
+        yield from rail.settle_together(members) if rail is not None else members
 
 
 def sweep() -> Counter[str]:
@@ -101,18 +88,19 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
-    for duty in (_watch_gas, exposure.forgive, throttle.forget_old):
+    for duty in (*_chores(), exposure.forgive, throttle.forget_old, ledger.expire_orders):
         try:
             duty()
-        except (NodeError, LedgerUnavailable) as error:
-            log.warning("%s: %s", duty.__name__, error)
+        except (Unreachable, LedgerUnavailable) as error:
+            log.warning("%s: %s", duty.__qualname__, error)
         except Exception:
-            log.exception("%s failed", duty.__name__)
+            log.exception("%s failed", duty.__qualname__)
     return land() + _round(_due(_TO_SWEEP), _resolve, "unknown")
 
 
-def _watch_gas() -> None:
-    run(own_transactions.watch_gas())
+def _chores() -> list[Callable[[], object]]:
+    """What the rails themselves have to do now and then."""
+    return [rail.chores for rail in registry.who_can(Troubles)]
 
 
 PRUNED_AFTER = timedelta(days=30)
@@ -128,30 +116,57 @@ def prune(most: int = 200) -> int:
         state=State.FAILED,
         delivered_at__isnull=True,
         settled_at__isnull=True,
-        tx_hash="",
+        reference="",
     )
     keys = list(rows.order_by("closed_at").values_list("pk", flat=True)[:most])
     return ledger.prune(keys) if keys else 0
 
 
 def confirm_payments() -> Counter[str]:
-    """Read the chains for settled payments; `confirmed` or `lost` where that is final.
+    """Look for the evidence of settled payments; `confirmed` or `lost` where that is final.
 
-    Returns how many came to which state, or are still "waiting". Networks without an RPC URL
-    are left alone.
+    Returns how many came to which state, or are still "waiting". What no rail can look for is left
+    alone.
     """
     counts: Counter[str] = Counter()
-    for group in confirmation.groups():
-        try:
-            counts += run(confirmation.scan(group))
-        except (NodeError, LedgerUnavailable, StaleMove) as error:
-            log.warning("%s cannot be read: %s", group.network, error)
-        except Exception:
-            log.exception("%s could not be read", group.network)
-    counts += _round(confirmation.overlooked(), _confirm, None)
-    if waiting := confirmation.waiting().count():
+    for rail in registry.who_can(Watches):
+        counts += rail.watch()
+    counts += _round(_due(_to_confirm()), _confirm, None)
+    settled = Payment.objects.using(durable.alias()).open().filter(state=State.SETTLED)
+    if waiting := settled.filter(_looked_for()).count():
         counts["waiting"] += waiting
     return counts
+
+
+def unread_since() -> datetime | None:
+    """Since when no rail has read on where something waits; None if nothing does."""
+    since = [at for rail in registry.who_can(Watches) if (at := rail.unread_since()) is not None]
+    return min(since, default=None)
+
+
+def _to_confirm() -> Q:
+    """Settled payments that are looked for one by one: what reading on overlooked, and all of rails
+    that do not read on."""
+    chosen = Q(pk__in=[])
+    for name in registry.all_():
+        watches = registry.able(name, Watches)
+        if watches is not None:
+            chosen |= Q(rail=name) & watches.overlooked()
+        elif registry.able(name, Finds) is not None:
+            chosen |= Q(rail=name)
+    return chosen & Q(state=State.SETTLED)
+
+
+def _looked_for() -> Q:
+    """Payments whose evidence somebody looks for."""
+    chosen = Q(pk__in=[])
+    for name in registry.all_():
+        watches = registry.able(name, Watches)
+        if watches is not None:
+            chosen |= Q(rail=name) & watches.is_watched()
+        elif registry.able(name, Finds) is not None:
+            chosen |= Q(rail=name)
+    return chosen
 
 
 def see_to_refunds() -> Counter[str]:
@@ -187,7 +202,7 @@ def look_at(keys: Iterable[int]) -> Counter[str]:
 
 def undone() -> PaymentQuerySet:
     """All that the rounds would take up now, one by one."""
-    return _due(_TO_SETTLE | _TO_SWEEP | confirmation.which_are_overlooked())
+    return _due(_TO_SETTLE | _TO_SWEEP | _to_confirm())
 
 
 _TO_SETTLE = Q(state=State.CLAIMED, on_credit=True, delivered_at__isnull=False)
@@ -201,48 +216,6 @@ def _by_state(payment: Payment) -> None:
         _settle(payment)
     else:
         _resolve(payment)
-
-
-def _settle_in_batches(payments: list[Payment]) -> Iterator[Payment]:
-    """Settle those that can go together; yields the others, to be settled one by one."""
-    alone: list[Payment] = []
-    together: dict[tuple[str, str], list[Payment]] = defaultdict(list)
-    own: dict[int, OnchainFacilitator | None] = {}
-    for payment in payments:
-        if payment.account_id not in own:
-            own[payment.account_id] = _own_facilitator(payment.account_id)
-        facilitator = own[payment.account_id]
-        if facilitator is not None and _can_carry(facilitator, payment):
-            together[facilitator.name, payment.network].append(payment)
-        else:
-            alone.append(payment)
-    most = conf.get().batch_size
-    for (name, _), members in together.items():
-        facilitator = OnchainFacilitator(name, conf.get())
-        for start in range(0, len(members), most):
-            batch = members[start : start + most]
-            try:
-                alone += run(batches.carry(batch, facilitator)) if len(batch) > 1 else batch
-            except LedgerUnavailable as error:
-                log.warning("A batch of %d could not be written: %s", len(batch), error)
-    yield from alone
-
-
-def _can_carry(facilitator: OnchainFacilitator, payment: Payment) -> bool:
-    try:
-        return run(facilitator.can_carry(settlement.order(payment)))
-    except NodeError as error:
-        log.warning("payment=%s goes alone: %s", payment.pk, error)
-        return False
-
-
-def _own_facilitator(account_id: int) -> OnchainFacilitator | None:
-    """The site's own facilitator, if it is the one to ask first for an account."""
-    try:
-        first, *_ = run(facilitators.for_account(account_id))
-    except Unavailable:
-        return None
-    return first if isinstance(first, OnchainFacilitator) else None
 
 
 def _settle(payment: Payment) -> None:

@@ -13,8 +13,8 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 
 from paywall import conf
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import shortened
+from paywall.money import shortened
+from paywall.rails import registry
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -60,18 +60,18 @@ def ago(span: timedelta) -> str:
 
 
 @register.filter
-def short(text: str) -> str:
-    return shortened(text) if len(text) > 12 else text
+def short(text: str | None) -> str:
+    return shortened(text or "–")
 
 
 @register.filter
 def network(name: str) -> str:
-    return networks.title(name)
+    return registry.network(name).title
 
 
 @register.filter
 def is_testnet(name: str) -> bool:
-    return networks.is_testnet(name)
+    return registry.network(name).testnet
 
 
 @register.simple_tag
@@ -100,7 +100,7 @@ def explorer(url: str | None, text: Any) -> str | SafeString:
 
 @register.simple_tag
 def transaction(payment: Payment) -> str | SafeString:
-    if not payment.tx_hash:
+    if not payment.reference:
         return "–"
-    url = networks.transaction_url(payment.network, payment.tx_hash)
-    return explorer(url, shortened(payment.tx_hash))
+    url = registry.reference_url(payment.rail, payment.network, payment.reference)
+    return explorer(url, shortened(payment.reference))

@@ -134,7 +134,7 @@ class Year:
         offer, sold, amount, price, url = self._of(ware_index, till_index)
         digest = hashlib.sha256(b"%d %d" % (self.seed, index)).hexdigest()
         payer = self._address(buyer)
-        nonce, tx_hash = "0x" + digest, "0x" + digest[::-1]
+        nonce, reference = "0x" + digest, "0x" + digest[::-1]
         on_credit = ware.policy == "background"
         fate = chance()
         settled = at + timedelta(seconds=1 + 8 * chance())
@@ -153,7 +153,7 @@ class Year:
         key = str(self._first_id + index)
         payment: Row = [
             key,
-            eip3009.identity(account.network, account.asset, payer, nonce),
+            eip3009.identity(account.network, account.terms["asset"], payer, nonce),
             str(ware.id),
             str(account.pk),
             None,
@@ -163,9 +163,11 @@ class Year:
             "x402/1" if buyer % 9 == 0 else "x402/2",
             offer,
             "{}",
+            account.rail,
             account.network,
             payer,
             amount,
+            amount if is_settled else None,
             price,
             account.currency,
             state,
@@ -174,11 +176,11 @@ class Year:
             "default",
             code,
             "",
-            tx_hash if is_settled else "",
+            reference if is_settled else "",
             str(20_000_000 + int((at.timestamp() - 1_700_000_000) / 2))
             if state == "confirmed"
             else None,
-            "0x" + digest if state == "confirmed" else "",
+            json.dumps({"block_hash": "0x" + digest}) if state == "confirmed" else "{}",
             "0",
             "1",
             created,
@@ -217,13 +219,12 @@ class Year:
         price = f"{ware.price:f}"
         url = f"http://localhost:8402/articles/{ware.slug}/"
         offer = {
+            "rail": account.rail,
             "scheme": "exact",
             "network": account.network,
-            "asset": account.asset,
             "amount": amount,
-            "pay_to": account.pay_to,
             "timeout": 300,
-            "extra": {"name": account.eip712_name, "version": account.eip712_version},
+            "terms": account.its_rail.offered(account)[1],
             "account_id": account.pk,
             "price_id": 0,
             "price": price,
@@ -283,7 +284,7 @@ def _write_events(payments: list[Row]) -> None:
     events: list[PaymentEvent] = []
     for row in payments:
         values = dict(zip(names, row, strict=True))
-        told: dict[str, Any] = {"tx_hash": values["tx_hash"]} if values["tx_hash"] else {}
+        told: dict[str, Any] = {"reference": values["reference"]} if values["reference"] else {}
         moves = [(state, values[f"{state}_at"], told) for state in ("settled", "confirmed")]
         if values["state"] in ("failed", "lost"):
             why: dict[str, Any] = {"error_code": values["error_code"]}
@@ -317,7 +318,7 @@ def _write_refunds(payments: list[Row]) -> None:
                 reason="The buyer asked for it.",
                 state=Refund.State.CONFIRMED,
                 is_ours_to_send=True,
-                tx_hash="0x" + hashlib.sha256(b"refund %d" % key).hexdigest(),
+                reference="0x" + hashlib.sha256(b"refund %d" % key).hexdigest(),
                 created_at=at,
                 closed_at=at,
             )

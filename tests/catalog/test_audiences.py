@@ -20,6 +20,7 @@ from paywall import holders
 from paywall.catalog.offers import Free
 from paywall.entry.ways import free_quota
 from paywall.models import Account, Alert, Audience, FreeUse, Payment, Price, Tally
+from paywall.rails.evm import nodes
 from paywall.reports import alerts
 from paywall.testing import Buyer, challenge_of
 from tests.helpers import at_once, code, proof
@@ -138,7 +139,7 @@ def test_nobody_pays_anothers_price(audience, price, buyer, facilitator):
     assert not Payment.objects.exists()
     assert member.get("/item/", headers=paying).status_code == 200
     payment = Payment.objects.get()
-    assert (payment.amount, payment.user.username) == ("4000", "ada")
+    assert (payment.authorized, payment.user.username) == ("4000", "ada")
 
 
 def test_everyones_price_is_not_superseded_by_an_audiences(audience, price, item):
@@ -310,12 +311,13 @@ def test_a_free_quota_says_so(audience, free):
 def euros(account):
     return Account.objects.create(
         network=account.network,
-        asset="0x808456652fdb597867f38412077A9182bf77359F",
         symbol="EURC",
-        eip712_name="EURC",
-        eip712_version="2",
-        pay_to=account.pay_to,
         currency="EUR",
+        terms={
+            **account.terms,
+            "asset": "0x808456652fdb597867f38412077A9182bf77359F",
+            "eip712_name": "EURC",
+        },
     )
 
 
@@ -344,7 +346,7 @@ def test_who_signed_everyones_price_and_then_brings_a_coupon_is_served(
     paying = buyer.pays(Client().get("/item/"))
     response = Client().get("/item/", headers={**paying, "Paywall-Coupon": "SUMMER"})
     assert response.status_code == 200
-    assert Payment.objects.get().amount == "10000"
+    assert Payment.objects.get().authorized == "10000"
 
 
 @pytest.mark.parametrize("how", ["disabled", "ended"])
@@ -454,11 +456,11 @@ def test_a_quota_for_wallets_may_ask_for_a_balance(item, audience, monkeypatch, 
             return 900_000 if owner.endswith("1") else 2_000_000
             yield
 
-    monkeypatch.setattr(free_quota.nodes, "of", lambda network: Node())
+    monkeypatch.setattr(nodes, "of", lambda network: Node())
     quota = Free(item.pk, 1, 1, "wallet", "ever", Decimal(1), "USD")
     assert not free_quota._has_enough("0x1", quota)
     assert free_quota._has_enough("0x2", quota)
-    monkeypatch.setattr(free_quota.nodes, "of", lambda network: None)
+    monkeypatch.setattr(nodes, "of", lambda network: None)
     assert not free_quota._has_enough("0x2", quota)
 
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.utils import timezone
 
 from paywall.catalog import offers
 from paywall.exceptions import NotForSale, Refused
-from paywall.models import Account, Price
+from paywall.models import Price
+from paywall.protocols.x402.requirements import names, requirements
+from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import TOKENS
 from paywall.vocabulary import Credential
 from tests.conftest import PAY_TO
@@ -28,16 +31,18 @@ def supersede(item, amount, seconds_ago=0.0, currency="USD"):
 
 
 def takes(sale, offer, at=None):
-    credential = Credential("x402/2", "exact", offer.network, {}, offer.requirements())
+    credential = Credential(
+        "x402/2", "exact", offer.network, {}, partial(names, requirements(offer))
+    )
     return offers.match(sale, credential, at or time.time())
 
 
 def test_price_times_account_is_an_offer(item, account):
     (offer,) = offers.load("item").offers
-    assert offer.requirements() == {
+    assert requirements(offer) == {
         "scheme": "exact",
         "network": "eip155:84532",
-        "asset": account.asset,
+        "asset": account.terms["asset"],
         "amount": "10000",
         "payTo": PAY_TO,
         "maxTimeoutSeconds": 300,
@@ -47,16 +52,14 @@ def test_price_times_account_is_an_offer(item, account):
 
 def test_offers_come_in_the_owners_order(item, account):
     for order, key in [(2, "usdc-polygon"), (1, "usdc-base")]:
-        other = Account(pay_to=PAY_TO, order=order)
-        other.use(TOKENS[key])
+        other = account_for(key, PAY_TO, order=order)
         other.save()
     networks = [offer.network for offer in offers.load("item").offers]
     assert networks == ["eip155:84532", "eip155:8453", "eip155:137"]
 
 
 def test_a_currency_meets_only_its_own_accounts(item, account):
-    euro = Account(pay_to=PAY_TO)
-    euro.use(TOKENS["eurc-base"])
+    euro = account_for("eurc-base", PAY_TO)
     euro.save()
     supersede(item, "0.02", currency="EUR")
     found = {(offer.symbol, offer.amount) for offer in offers.load("item").offers}
@@ -139,8 +142,7 @@ def test_a_price_of_the_future_is_not_offered(item, account):
 
 def test_an_account_that_was_disabled_can_be_paid_for_a_while(item, account):
     before = offers.load("item").offers[0]
-    other = Account(pay_to=PAY_TO)
-    other.use(TOKENS["usdc-base"])
+    other = account_for("usdc-base", PAY_TO)
     other.save()
     account.enabled = False
     account.save()
@@ -168,21 +170,23 @@ def test_an_account_that_was_disabled_can_be_paid_for_a_while(item, account):
 )
 def test_an_offer_that_was_never_made_is_refused(item, account, change):
     sale = offers.load("item")
-    accepted = {**sale.offers[0].requirements(), **change}
-    credential = Credential("x402/2", accepted["scheme"], accepted["network"], {}, accepted)
+    accepted = {**requirements(sale.offers[0]), **change}
+    credential = Credential(
+        "x402/2", accepted["scheme"], accepted["network"], {}, partial(names, accepted)
+    )
     with pytest.raises(Refused):
         offers.match(sale, credential, time.time())
 
 
 def test_spelling_and_timeouts_do_not_matter(item, account):
     sale = offers.load("item")
-    accepted = sale.offers[0].requirements()
+    accepted = requirements(sale.offers[0])
     accepted |= {
         "payTo": accepted["payTo"].lower(),
         "asset": accepted["asset"].lower(),
         "maxTimeoutSeconds": 5,
     }
-    credential = Credential("x402/2", "exact", accepted["network"], {}, accepted)
+    credential = Credential("x402/2", "exact", accepted["network"], {}, partial(names, accepted))
     assert offers.match(sale, credential, time.time()) == sale.offers[0]
 
 
@@ -238,8 +242,8 @@ def test_what_is_settled_first_says_so(make_resource, account):
     """x402's own word for it, so that a buyer can choose."""
     make_resource("dear", policy="before")
     make_resource("cheap")
-    assert offers.load("dear").offers[0].extra["paymentFlow"] == "upfront"
-    assert "paymentFlow" not in offers.load("cheap").offers[0].extra
+    assert requirements(offers.load("dear").offers[0])["extra"]["paymentFlow"] == "upfront"
+    assert "paymentFlow" not in requirements(offers.load("cheap").offers[0])["extra"]
 
 
 def test_a_policy_that_changed_meanwhile_refuses_nobody(make_resource, account):

@@ -47,7 +47,7 @@ def sold(item):
             ledger.failed(payment, "view_failed")
         elif state != "claimed":
             ledger.settling([payment], 60, "default")
-            ledger.settled([payment], BLOCK.transaction)
+            ledger.settled([payment], BLOCK.reference)
             ledger.delivered(payment)
             if state == "confirmed":
                 ledger.confirmed([([payment], BLOCK)])

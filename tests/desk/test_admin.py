@@ -79,7 +79,7 @@ RESOURCE = {
 def test_every_list_opens(owner, item, model):
     payment, _ = claim(item)
     ledger.settling([payment], 1, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     assert owner.get(f"/admin/paywall/{model}/").status_code == 200
     assert owner.get(f"/admin/paywall/{model}/?q=0x9965").status_code in (200, 302)
 
@@ -145,8 +145,8 @@ def test_an_account_by_preset_needs_only_the_address(owner):
     response = owner.post("/admin/paywall/account/add/", data)
     assert response.status_code == 302, errors(response)
     account = Account.objects.get()
-    assert account.asset == TOKENS["usdc-base"].asset
-    assert (account.currency, account.confirmations, account.eip712_name) == (
+    assert account.terms["asset"] == TOKENS["usdc-base"].asset
+    assert (account.currency, account.terms["confirmations"], account.terms["eip712_name"]) == (
         "USD",
         12,
         "USD Coin",
@@ -175,7 +175,7 @@ def test_an_account_by_hand(owner):
     }
     response = owner.post("/admin/paywall/account/add/", data)
     assert response.status_code == 302, errors(response)
-    assert Account.objects.get().pay_to == PAY_TO
+    assert Account.objects.get().recipient == PAY_TO
 
 
 def test_what_buyers_sign_cannot_be_changed(owner, account):
@@ -185,14 +185,18 @@ def test_what_buyers_sign_cannot_be_changed(owner, account):
     data = {"symbol": "USDC", "confirmations": "3", "order": "0", "pay_to": "0x" + "11" * 20}
     assert owner.post(url, data).status_code == 302
     account = Account.objects.get()
-    assert (account.pay_to, account.confirmations, account.enabled) == (PAY_TO, 3, False)
+    assert (account.recipient, account.terms["confirmations"], account.enabled) == (
+        PAY_TO,
+        3,
+        False,
+    )
     assert account.disabled_at is not None
 
 
 def test_payments_are_read_only(owner, item):
     payment, _ = claim(item)
     ledger.settling([payment], 1, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     url = f"/admin/paywall/payment/{payment.pk}/"
     page = owner.get(f"{url}change/").content.decode()
     assert "settling" in page
@@ -214,14 +218,14 @@ def test_the_owner_finds_what_needs_a_look(owner, item):
     lost, _ = claim(item, "lost")
     for move in (
         lambda: ledger.settling([lost], 1, "default"),
-        lambda: ledger.settled([lost], BLOCK.transaction),
+        lambda: ledger.settled([lost], BLOCK.reference),
         lambda: ledger.lost(lost, "nothing_moved"),
     ):
         move()
     fine, _ = claim(item, "fine")
     owed, _ = claim(item, "owed")
     ledger.settling([owed], 1, "default")
-    ledger.settled([owed], BLOCK.transaction)
+    ledger.settled([owed], BLOCK.reference)
 
     def listed(query: str) -> set[int]:
         response = owner.get(f"/admin/paywall/payment/?{query}")
@@ -238,7 +242,7 @@ def test_the_owner_may_have_payments_looked_at(owner, item, facilitator):
     final, _ = claim(item, "final")
     ledger.failed(final, "some_code")
     facilitator.settle = Answer(
-        body={"success": True, "transaction": BLOCK.transaction, "network": "eip155:84532"}
+        body={"success": True, "transaction": BLOCK.reference, "network": "eip155:84532"}
     )
     data = {"action": "look_again", "_selected_action": [payment.pk, final.pk]}
     ledger.let_go(payment, due_in=3600)
@@ -254,12 +258,12 @@ def test_the_owner_may_have_payments_looked_at(owner, item, facilitator):
 def test_receipts_are_read_only_and_found(owner, item):
     payment, _ = claim(item)
     ledger.settling([payment], 1, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.confirmed([([payment], BLOCK)])
     receipt = Receipt.objects.get()
     page = owner.get(f"/admin/paywall/receipt/{receipt.pk}/change/").content.decode()
     assert f"/paywall/receipts/{receipt.public_id}/" in page
-    for query in (BLOCK.transaction, payment.payer, "1", "testserver"):
+    for query in (BLOCK.reference, payment.payer, "1", "testserver"):
         response = owner.get(f"/admin/paywall/receipt/?q={query}")
         assert response.context["cl"].result_count == 1, query
     assert owner.post(f"/admin/paywall/receipt/{receipt.pk}/delete/").status_code == 403
@@ -273,12 +277,12 @@ def test_prices_have_no_page_of_their_own(owner):
 def test_what_the_site_sends_and_reads_is_shown(owner, account):
     """Wallets, transactions, cursors and facilitators' health: to be read, never written."""
     wallet = Wallet.objects.create(
-        network=account.network, address=account.pay_to, balance=str(10**15)
+        network=account.network, address=account.terms["pay_to"], balance=str(10**15)
     )
     transaction = Transaction.objects.create(
         wallet=wallet,
         nonce=3,
-        to=account.asset,
+        to=account.terms["asset"],
         data="0xfeed",
         gas=1,
         max_fee=1,
@@ -288,7 +292,7 @@ def test_what_the_site_sends_and_reads_is_shown(owner, account):
     Carriage.objects.create(transaction=transaction, identity="one")
     Cursor.objects.create(
         network=account.network,
-        asset=account.asset,
+        asset=account.terms["asset"],
         depth="12",
         block_number=7,
         block_hash="0x1",

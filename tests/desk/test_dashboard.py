@@ -146,9 +146,9 @@ def test_a_receipt_is_found_by_what_people_have_of_it(owner, sold, make_resource
     buyer = User.objects.create_user("ada", "ada@example.com")
     other = make_resource("other", price="2")
     wanted = sold(
-        "wanted", tx_hash="0x" + "ab" * 32, user=buyer, url="http://testserver/item/?page=7"
+        "wanted", reference="0x" + "ab" * 32, user=buyer, url="http://testserver/item/?page=7"
     )
-    sold("unwanted", resource=other, payer="0x" + "1" * 40, tx_hash="0x" + "cd" * 32)
+    sold("unwanted", resource=other, payer="0x" + "1" * 40, reference="0x" + "cd" * 32)
     wanted.refresh_from_db()
     texts = [
         *(str(wanted.number), f"#{wanted.number}", f"No. {wanted.number}", wanted.public_id),
@@ -303,7 +303,7 @@ def test_receipts_as_xlsx_open_in_a_spreadsheet(owner, sold):
     assert values["Receipt"] == 1
     assert values["Price"] == 0.01
     assert abs(values["Issued"] - receipt.issued_at.replace(tzinfo=None)) < timedelta(seconds=2)
-    assert values["Transaction"] == receipt.payment.tx_hash
+    assert values["Transaction"] == receipt.payment.reference
 
 
 def test_what_the_site_paid_for_gas_is_in_the_books(owner, sold):
@@ -319,7 +319,7 @@ def test_what_the_site_paid_for_gas_is_in_the_books(owner, sold):
         gas=90_000,
         max_fee=10**9,
         tip=1,
-        hash=one.payment.tx_hash,
+        hash=one.payment.reference,
         state="mined",
         gas_used=80_000,
         gas_price=10**9,

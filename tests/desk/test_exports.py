@@ -62,7 +62,7 @@ def many(item):
     """Some thousands of receipts, as quickly as they can be made."""
     payment, _ = claim(item)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.confirmed([([payment], BLOCK)])
     receipt = Receipt.objects.get()
     fields = [f.name for f in payment._meta.concrete_fields if not f.primary_key]

@@ -15,6 +15,7 @@ from paywall.models import Account, Alert, AlertMessage, Payment, Price, Refund,
 from paywall.reports import alerts
 from paywall.roles import ROLES
 from paywall.settlement import worker
+from tests.helpers import set_terms
 
 pytestmark = pytest.mark.django_db
 
@@ -185,21 +186,21 @@ def test_who_may_change_resources_may_not_price_them(staff, item):
 
 def test_one_person_does_not_make_payments_final_sooner(owner, account, paywall_settings):
     paywall_settings(TWO_PERSON_RULE=True)
-    Account.objects.update(confirmations=12)
+    set_terms(confirmations=12)
     url = reverse("admin:paywall_account_change", args=[account.pk])
     data = {"order": "0", "enabled": "on", "confirmations": "1", "symbol": "USDC"}
     assert owner.post(url, data).status_code == 302
     account.refresh_from_db()
-    assert (account.confirmations, account.enabled) == (12, True)
+    assert (account.terms["confirmations"], account.enabled) == (12, True)
     approve = {"action": "approve", "_selected_action": [account.pk]}
     owner.post(reverse("admin:paywall_account_changelist"), approve)
     account.refresh_from_db()
-    assert account.confirmations == 12  # not by whoever proposed it
+    assert account.terms["confirmations"] == 12  # not by whoever proposed it
     second = Client()
     second.force_login(User.objects.create_superuser("second", password="x"))
     second.post(reverse("admin:paywall_account_changelist"), approve)
     account.refresh_from_db()
-    assert (account.confirmations, account.proposed, account.proposed_by) == (1, {}, None)
+    assert (account.terms["confirmations"], account.proposed, account.proposed_by) == (1, {}, None)
 
 
 def test_a_test_of_alerts_is_sent_by_who_may(staff, settings):

@@ -128,7 +128,7 @@ def test_one_that_burns_sinks_none_of_its_neighbours(
     worker.settle()
     honest = Payment.objects.filter(payer=rich_buyer.account.address)
     assert set(honest.values_list("state", flat=True)) == {"settled"}
-    (batch,) = {payment.tx_hash for payment in honest}
+    (batch,) = {payment.reference for payment in honest}
     assert Transaction.objects.get(hash=batch).carries.count() == 9
 
 

@@ -6,14 +6,14 @@ import pytest
 from django.test import Client
 from eth_account import Account as Key
 
-from paywall.models import Account, Payment, Receipt
+from paywall.models import Payment, Receipt
 from paywall.models.payments import State
 from paywall.settlement import worker
 from paywall.testing import Buyer, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain
 from tests.doubles import TX, Answer, success
-from tests.helpers import code, let_lapse
+from tests.helpers import code, let_lapse, set_terms
 
 from .conftest import ROOT, SELLER
 from .helpers import cancel, pay, settles_and_dies, spoiled, submit
@@ -32,15 +32,15 @@ def test_a_payment_is_confirmed_by_its_logs(shop, chain, rich_buyer):
     assert worker.confirm_payments() == {"confirmed": 1}
     payment = Payment.objects.get()
     assert payment.state == State.CONFIRMED
-    assert payment.tx_hash == outcome_of(response)["transaction"]
-    block = chain.rpc("eth_getBlockByNumber", hex(payment.block_number), False)
-    assert block["hash"] == payment.block_hash
+    assert payment.reference == outcome_of(response)["transaction"]
+    block = chain.rpc("eth_getBlockByNumber", hex(payment.position), False)
+    assert block["hash"] == payment.evidence["block_hash"]
     assert Receipt.objects.get().number == 1
     assert worker.confirm_payments() == {}
 
 
 def test_it_must_be_deep_enough(shop, chain, rich_buyer):
-    Account.objects.update(confirmations=3)
+    set_terms(confirmations=3)
     pay(shop, rich_buyer.payload(shop.get("/item/")))
     for expected in ("waiting", "waiting", "confirmed"):
         let_lapse()
@@ -111,7 +111,7 @@ def test_the_engine_finds_what_was_settled_and_the_buyer_collects(
     assert worker.sweep() == {"settled": 1}
     let_lapse()
     assert worker.confirm_payments() == {"confirmed": 1}
-    assert Payment.objects.get().tx_hash == transaction
+    assert Payment.objects.get().reference == transaction
     response = pay(shop, payload)
     assert response.status_code == 200
     assert code(pay(shop, payload)) == "payment_already_used"
@@ -170,7 +170,7 @@ def test_a_block_that_vanished_takes_no_payment_with_it(item, own_chain, facilit
     transaction = submit(own_chain, payload)
     let_lapse()
     assert worker.confirm_payments() == {"confirmed": 1}
-    assert Payment.objects.get().tx_hash == transaction
+    assert Payment.objects.get().reference == transaction
 
 
 def test_a_facilitator_that_lies_is_found_out(item, own_chain, facilitator, make_resource):
@@ -188,7 +188,7 @@ def test_a_facilitator_that_lies_is_found_out(item, own_chain, facilitator, make
 
     payment = Payment.objects.get()
     assert (payment.state, payment.error_code) == (State.LOST, "nothing_moved")
-    assert payment.tx_hash == TX
+    assert payment.reference == TX
     assert client.get("/by-object/season/").status_code == 402  # the pass is gone
     assert payment in Payment.objects.needing_attention()
 
@@ -213,7 +213,7 @@ def test_what_expired_unused_is_failed_by_the_chains_clock(item, own_chain, faci
     assert code(pay(client, payload)) == "settlement_pending"
     let_lapse()
     assert worker.sweep() == {"unknown": 1}
-    Account.objects.update(confirmations=3)
+    set_terms(confirmations=3)
     own_chain.advance(600)
     let_lapse()
     assert worker.sweep() == {"unknown": 1}  # past, but not deep enough to stay so
@@ -235,7 +235,7 @@ def test_an_old_use_is_found_far_back(item, own_chain, facilitator, paywall_sett
     own_chain.mine(90)
     let_lapse()
     assert worker.sweep() == {"settled": 1}
-    assert Payment.objects.get().tx_hash == transaction
+    assert Payment.objects.get().reference == transaction
 
 
 # ------------------------------------------------------------------------ Contract wallets

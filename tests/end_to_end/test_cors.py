@@ -12,7 +12,7 @@ import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client
 
-from paywall.entry.responses import EXPOSED
+from paywall.responses import EXPOSED
 from paywall.testing import encode
 
 from .browser import browser

@@ -92,8 +92,8 @@ def test_the_readmes_lines_sell_a_view(wheel, tmp_path, chain, facilitator_url, 
         "manage.py",
         "shell",
         "-c",
-        "from paywall.models import Account; from paywall.evm.tokens import TOKENS; "
-        f"a = Account(pay_to={SELLER!r}); a.use(TOKENS['usdc-base-sepolia']); a.save()",
+        "from paywall.rails.evm.terms import account_for; "
+        f"account_for('usdc-base-sepolia', {SELLER!r}).save()",
     )
     port = free_port()
     server = subprocess.Popen(

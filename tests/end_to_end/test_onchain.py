@@ -90,7 +90,7 @@ def test_many_go_in_one_transaction(own_shop, on_credit, chain, rich_buyer):
     assert chain.balance(SELLER) - before == 300_000
     transaction = Transaction.objects.get()
     assert transaction.to == MULTICALL3
-    assert set(Payment.objects.values_list("tx_hash", flat=True)) == {transaction.hash}
+    assert set(Payment.objects.values_list("reference", flat=True)) == {transaction.hash}
     assert worker.confirm_payments() == {"confirmed": 30}
 
 
@@ -318,21 +318,19 @@ def test_two_who_ask_at_once_get_one_transaction(own_shop, chain, rich_buyer):
     from paywall.catalog import offers
     from paywall.effects import run
     from paywall.rails.evm import exact
-    from paywall.settlement.facilitators import OnchainFacilitator, Order
-    from paywall.vocabulary import Credential
+    from paywall.rails.evm.onchain import OnchainFacilitator
+    from paywall.vocabulary import Charge, Credential
 
     payload = rich_buyer.payload(own_shop.get("/item/"))
     (offer,) = offers.load("item").offers
     credential = Credential("x", "exact", offer.network, payload["payload"])
-    authorization = exact.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
-    order = Order(
-        offer, authorization.payload, authorization.payer, "http://x/", authorization.identity
-    )
+    claim = exact.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
+    charge = Charge(offer, claim.payload, claim.payer, "http://x/", claim.identity)
     answers: list[object] = []
 
     def ask() -> None:
         try:
-            answers.append(run(OnchainFacilitator("default", conf.get()).settle(order)))
+            answers.append(run(OnchainFacilitator("default", conf.get()).settle(charge)))
         finally:
             connection.close()
 

@@ -123,7 +123,7 @@ def test_another_payments_transaction_is_no_proof(
     other = Payment.objects.get()
     paywall_settings(FACILITATOR_URL=facilitator.url)
     facilitator.settle = Answer(
-        body={"success": True, "transaction": other.tx_hash, "network": other.network}
+        body={"success": True, "transaction": other.reference, "network": other.network}
     )
     assert pay(shop, permit_for(shop.get("/item/"), approved)).status_code == 200
     assert worker.confirm_payments() == {"confirmed": 1, "waiting": 1}

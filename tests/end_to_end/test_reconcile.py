@@ -111,7 +111,7 @@ def test_refunds_are_counted_and_looked_up(books, chain):
         worker.see_to_refunds()
     status, found = as_json()
     assert (status, found["refunds"]) == (0, {"count": 1, "amount": "4000"})
-    Refund.objects.update(tx_hash=TX)
+    Refund.objects.update(reference=TX)
     status, found = as_json()
     assert (status, len(found["refundsMissing"])) == (1, 1)
 

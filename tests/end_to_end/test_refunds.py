@@ -49,7 +49,7 @@ def test_a_part_and_then_the_rest(bought, chain, rich):
     settle_refunds()
     assert chain.balance(rich.address) - before == 4_000
     refund = Refund.objects.get()
-    assert (refund.state, refund.tx_hash) == ("confirmed", Transaction.objects.first().hash)
+    assert (refund.state, refund.reference) == ("confirmed", Transaction.objects.first().hash)
     refunds.request(bought, 6_000, "and the rest", seen=4_000)
     settle_refunds()
     assert chain.balance(rich.address) - before == 10_000

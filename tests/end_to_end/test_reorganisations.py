@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from paywall import conf
 from paywall.effects import run
-from paywall.models import Account, Cursor, Payment, Receipt, Transaction
+from paywall.models import Cursor, Payment, Receipt, Transaction
 from paywall.models.payments import State
 from paywall.rails.evm import transfers
 from paywall.rails.evm.rpc import Declined, Node
@@ -24,7 +24,7 @@ from paywall.settlement import worker
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, USDC, LocalChain, account
 from tests.doubles import success
-from tests.helpers import let_lapse
+from tests.helpers import let_lapse, set_terms
 
 from .conftest import SELLER
 from .helpers import pay, submit
@@ -69,7 +69,7 @@ def test_a_confirmed_payment_comes_back_after_a_reorganisation(shop, chain, buye
 
     assert counts["back to settling"] == 1
     payment = Payment.objects.get()
-    assert (payment.state, payment.block_number) == (State.SETTLING, None)
+    assert (payment.state, payment.position) == (State.SETTLING, None)
     for _ in range(5):
         let_lapse()
         worker.sweep()
@@ -79,8 +79,8 @@ def test_a_confirmed_payment_comes_back_after_a_reorganisation(shop, chain, buye
     assert chain.balance(SELLER) == 10_000
     assert Transaction.objects.count() == 1
     assert Receipt.objects.get().number == number
-    block = chain.rpc("eth_getBlockByNumber", hex(payment.block_number), False)
-    assert block["hash"] == payment.block_hash
+    block = chain.rpc("eth_getBlockByNumber", hex(payment.position), False)
+    assert block["hash"] == payment.evidence["block_hash"]
 
 
 def test_a_transaction_that_moved_to_another_block_stays_confirmed(shop, chain, buyer):
@@ -92,12 +92,12 @@ def test_a_transaction_that_moved_to_another_block_stays_confirmed(shop, chain, 
     assert worker.confirm_payments() == {}
     after = Payment.objects.get()
     assert after.state == State.CONFIRMED
-    assert after.tx_hash == transaction != before.tx_hash
-    assert after.block_hash != before.block_hash
+    assert after.reference == transaction != before.reference
+    assert after.evidence["block_hash"] != before.evidence["block_hash"]
 
 
 def test_what_comes_back_less_deep_is_settled_until_it_is_deep_again(shop, chain, buyer):
-    Account.objects.update(confirmations=3)
+    set_terms(confirmations=3)
     payload = buy(shop, buyer)
     chain.mine(2)
     assert worker.confirm_payments() == {"confirmed": 1}
@@ -127,7 +127,7 @@ def test_what_the_chain_took_back_for_good_is_lost(shop, chain, make_resource):
 
 
 def test_a_reorganisation_while_nothing_is_confirmed_is_harmless(shop, chain, buyer):
-    Account.objects.update(confirmations=5)
+    set_terms(confirmations=5)
     chain.mine(5)
     buy(shop, buyer)
     worker.confirm_payments()
@@ -146,7 +146,7 @@ def test_a_reorganisation_while_nothing_is_confirmed_is_harmless(shop, chain, bu
 def test_a_vanished_transaction_leaves_no_gap_in_the_nonces(shop, chain, buyer, paywall_settings):
     """One was mined and vanished before anything was confirmed; the next nonce waits for it."""
     paywall_settings(FACILITATOR_READ_TIMEOUT=1.0)
-    Account.objects.update(confirmations=20)
+    set_terms(confirmations=20)
     chain.mine(5)
     buy(shop, buyer)
     worker.confirm_payments()
@@ -163,7 +163,7 @@ def test_a_vanished_transaction_leaves_no_gap_in_the_nonces(shop, chain, buyer, 
 
 def test_an_account_can_wait_for_finality(shop, chain, buyer):
     """Anvil calls final what is 64 blocks deep."""
-    Account.objects.update(finalized=True)
+    set_terms(finalized=True)
     buy(shop, buyer)
     chain.mine(60)
     assert worker.confirm_payments() == {"waiting": 1}

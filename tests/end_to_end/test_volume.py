@@ -58,7 +58,7 @@ payment = middle.payment
 rows("first page", {})
 rows("a page far down", {}, key)
 rows("by number", {"q": str(middle.number or 1)})
-rows("by transaction", {"q": payment.tx_hash})
+rows("by transaction", {"q": payment.reference})
 rows("by wallet", {"q": payment.payer})
 rows("by public id", {"q": middle.public_id})
 rows("of a week", {"since": "2026-02-01", "until": "2026-02-07"})

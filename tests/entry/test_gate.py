@@ -148,7 +148,7 @@ def test_a_payment_opens_once(get, item, buyer, facilitator, pays):
     payment = Payment.objects.get()
     assert payment.state == State.SETTLED
     assert payment.delivered_at is not None
-    assert payment.tx_hash == TX
+    assert payment.reference == TX
     assert payment.payer == buyer.account.address
     assert len(facilitator.asked("/settle")) == 1
     assert facilitator.asked("/verify") == []
@@ -726,7 +726,7 @@ def test_a_lost_payment_opens_nothing(get, item, buyer, facilitator):
     facilitator.settle = Answer(die=True)
     get(headers=paying)
     Payment.objects.all().move(
-        State.LOST, error_code="nothing_moved", closed_at=timezone.now(), tx_hash=TX
+        State.LOST, error_code="nothing_moved", closed_at=timezone.now(), reference=TX
     )
     response = get(headers=paying)
     assert (response.status_code, code(response)) == (402, Code.PAYMENT_LOST)

@@ -155,7 +155,7 @@ def test_a_signed_field_that_was_changed(item, facilitator, data, field):
     ],
 )
 def test_deep_json_is_a_malformed_request_to_the_facilitator_server(body):
-    from paywall.facilitator_server.orders import Malformed, read
+    from paywall.rails.evm.serving.requests import Malformed, read
 
     with pytest.raises(Malformed):
         read(body)
@@ -163,7 +163,7 @@ def test_deep_json_is_a_malformed_request_to_the_facilitator_server(body):
 
 def test_a_tokens_name_that_a_client_chooses_has_an_end(paywall_settings):
     """What is made of it is kept in memory."""
-    from paywall.facilitator_server.orders import Malformed, _offer
+    from paywall.rails.evm.serving.requests import Malformed, _offer
 
     paywall_settings(RPC_URLS={"eip155:84532": "http://127.0.0.1:9"})
     token, to = "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "0x" + "1" * 40

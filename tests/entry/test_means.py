@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from paywall import ledger
 from paywall.entry import verification
 from paywall.holders import throttle
 from paywall.models import Payment, PaymentEvent, Tally
+from paywall.rails.evm import nodes
 from paywall.rails.evm.rpc import NodeError
 from paywall.reports import rollups
 from paywall.settlement import worker
@@ -79,8 +79,7 @@ class Node:
 def test_with_a_node_the_balance_is_looked_up(
     get, item, buyer, facilitator, monkeypatch, units, status
 ):
-    nodes = SimpleNamespace(of=lambda network: Node(units))
-    monkeypatch.setattr(verification, "nodes", nodes)
+    monkeypatch.setattr(nodes, "of", lambda network: Node(units))
     response = buys(get, buyer)
     assert response.status_code == status
     assert facilitator.asked("/verify") == []
@@ -159,9 +158,9 @@ def test_what_came_to_nothing_goes_after_a_month(item):
     kept = [
         old("young", item, closed_at=now),
         old("still valid", item, expires_at=now + timedelta(days=1)),
-        old("with a transaction", item, tx_hash="0x1"),
+        old("with a transaction", item, reference="0x1"),
         old("delivered", item, on_credit=True, delivered_at=now),
-        old("settled once", item, settled_at=now, tx_hash="0x1"),
+        old("settled once", item, settled_at=now, reference="0x1"),
     ]
     claimed, _ = claim(item, "claimed")
     rollups.roll_up()  # the first round of a day

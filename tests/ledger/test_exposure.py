@@ -6,7 +6,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from paywall.exceptions import Code
 from paywall.ledger import exposure
 from paywall.models import AccessPass, Alert, CreditLoss, Exposure, Payment, Receipt
 from paywall.models.payments import State
+from paywall.rails.evm import nodes
 from paywall.reports import alerts
 from paywall.settlement import worker
 from paywall.testing import Buyer, outcome_of
@@ -75,7 +75,7 @@ def test_it_is_served_at_once_and_says_that_it_is_pending(get, cheap, buyer, fac
     assert worker.settle() == {"settled": 1}
 
     payment.refresh_from_db()
-    assert (payment.state, payment.tx_hash) == (State.SETTLED, TX)
+    assert (payment.state, payment.reference) == (State.SETTLED, TX)
     assert owed() == {}
     assert Client().get(receipt).json()["payment"]["state"] == "settled"
     assert Receipt.objects.count() == 1
@@ -409,7 +409,7 @@ def chain(monkeypatch, paywall_settings):
     verification._balances.clear()
     verification._paid_before.clear()
     found = Chain(300_000)
-    monkeypatch.setattr(verification, "nodes", SimpleNamespace(of=lambda network: found))
+    monkeypatch.setattr(nodes, "of", lambda network: found)
     yield found
     verification._balances.clear()
 

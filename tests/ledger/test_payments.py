@@ -88,7 +88,7 @@ def test_every_move_has_its_event(payment):
     payment.refresh_from_db()
     assert payment.story[0][1] == "claimed"
     settled = payment.events.get(kind="settled")
-    assert settled.data == {"tx_hash": TX}
+    assert settled.data == {"reference": TX}
 
 
 def test_an_authorization_is_claimed_once(item, payment):
@@ -101,7 +101,7 @@ def test_an_authorization_is_claimed_once(item, payment):
 def test_a_claim_keeps_what_was_offered(item, payment):
     kept = Payment.objects.get()
     assert kept.taken_offer == offers.load("item").offers[0]
-    assert kept.amount == "10000"
+    assert kept.authorized == "10000"
     assert kept.url == "http://testserver/item/"
 
 
@@ -146,7 +146,7 @@ def test_what_the_chain_takes_back_goes_back(payment, origin, state):
     brought_to(payment, origin)
     ledger.taken_back(payment, state, "reorganised")
     payment.refresh_from_db()
-    assert (payment.state, payment.block_number, payment.confirmed_at) == (state, None, None)
+    assert (payment.state, payment.position, payment.confirmed_at) == (state, None, None)
     assert kinds(payment)[-1] == state
 
 
@@ -252,10 +252,10 @@ def test_the_log_names_the_payment(payment, caplog):
 
 def test_a_note_moves_nothing_but_keeps_a_first_transaction(payment):
     brought_to(payment, State.SETTLING)
-    ledger.note(payment, "unknown", transaction=TX, reason="no answer")
-    ledger.note(payment, "asked again", transaction="0x" + "cd" * 32)
+    ledger.note(payment, "unknown", reference=TX, reason="no answer")
+    ledger.note(payment, "asked again", reference="0x" + "cd" * 32)
     kept = Payment.objects.get()
-    assert (kept.state, kept.tx_hash) == (State.SETTLING, TX)
+    assert (kept.state, kept.reference) == (State.SETTLING, TX)
     assert kinds(payment)[-2:] == ["unknown", "asked again"]
 
 

@@ -31,7 +31,7 @@ HTML = {"accept": "text/html"}
 def receipt(item):
     payment, _ = claim(item)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.delivered(payment)
     ledger.confirmed([([payment], BLOCK)])
     return Receipt.objects.get()
@@ -137,7 +137,7 @@ def test_purchases_take_as_many_queries_for_any_number(item, django_assert_num_q
     for number in range(30):
         payment, _ = claim(item, str(number))
         ledger.settling([payment], 60, "default")
-        ledger.settled([payment], BLOCK.transaction)
+        ledger.settled([payment], BLOCK.reference)
         payment.user = user
         payment.save(update_fields=["user"])
     with django_assert_num_queries(4):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 def payment(item):
     payment, _ = claim(item)
     ledger.settling([payment], 10, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     return payment
 
 

@@ -54,7 +54,7 @@ from paywall.models import (
 from paywall.models.payments import State
 from paywall.rails.evm import onchain
 from paywall.rails.evm.eip3009 import TransferAuthorization
-from paywall.rails.evm.tokens import TOKENS
+from paywall.rails.evm.terms import account_for
 from paywall.settlement import worker
 from paywall.settlement.facilitators import health
 from paywall.testing import Buyer, encode
@@ -145,9 +145,8 @@ class Machine(RuleBasedStateMachine):
         where = {"GAS_KEY": account(0).key.hex()} if own else {"FACILITATOR_URL": FACILITATOR}
         self.settings = override_settings(PAYWALL={**settings, **where}, DEBUG=True)
         self.settings.enable()
-        shop = Account(pay_to=SELLER)
-        shop.use(TOKENS["usdc-base-sepolia"])
-        shop.confirmations = depth
+        shop = account_for("usdc-base-sepolia", SELLER)
+        shop.terms["confirmations"] = depth
         shop.save()
         for policy in ("after", "before", "background"):
             resource = Resource.objects.create(slug=policy, title=policy, policy=policy)
@@ -325,7 +324,7 @@ class Machine(RuleBasedStateMachine):
             self.world.offset += 60
         else:
             unfinished = Payment.objects.filter(state__in=["claimed", "settling", "settled"])
-            raise AssertionError([(p.state, p.block_number, p.story) for p in unfinished])
+            raise AssertionError([(p.state, p.position, p.story) for p in unfinished])
         self.check_the_books()
 
     def check_the_books(self) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from paywall.models import Account, Payment, PaymentEvent, Price, Receipt, Refund, Resource
 from paywall.models.payments import State
+from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import TOKENS
 from tests.conftest import PAY_TO
 
@@ -109,11 +110,10 @@ def test_a_price_that_the_token_cannot_pay_is_refused(item):
 
 
 def test_an_account_from_a_preset_needs_only_the_address():
-    account = Account(pay_to=PAY_TO.lower())
-    account.use(TOKENS["eurc-base"])
+    account = account_for("eurc-base", PAY_TO.lower())
     account.full_clean()
     account.save()
-    assert account.pay_to == PAY_TO
+    assert account.terms["pay_to"] == PAY_TO
     assert (account.network, account.currency, account.decimals) == ("eip155:8453", "EUR", 6)
     assert str(account) == "EURC on Base to 0x7099…79C8"
 
@@ -128,31 +128,36 @@ def test_an_account_from_a_preset_needs_only_the_address():
         ("network", "base", "CAIP-2"),
         ("network", "solana:mainnet", "CAIP-2"),
         ("currency", "usd", "ISO 4217"),
-        ("confirmations", 0, "greater than or equal to 1"),
+        ("confirmations", 0, "1 at least"),
+        ("finalized", "yes", "True or False"),
+        ("eip712_name", "", "100 characters"),
+        ("nonsense", 1, "Not known"),
         ("decimals", 77, "less than or equal"),
     ],
 )
 def test_nonsense_is_refused_by_forms(field, value, message):
-    account = Account(pay_to=PAY_TO)
-    account.use(TOKENS["usdc-base"])
-    setattr(account, field, value)
+    account = account_for("usdc-base", PAY_TO)
+    if field in account.terms or field in ("nonsense", "finalized"):
+        account.terms[field] = value
+    else:
+        setattr(account, field, value)
     with pytest.raises(ValidationError, match=message):
         account.full_clean()
 
 
 def test_nonsense_is_refused_by_the_database(account):
-    for change in [{"pay_to": "0x" + "0" * 40}, {"confirmations": 0}, {"currency": "us"}]:
+    for change in [{"identity": ""}, {"currency": "us"}]:
         refused_by_the_database(lambda change=change: Account.objects.update(**change))
     refused_by_the_database(lambda: Account.objects.update(enabled=False))
 
 
 def test_what_buyers_sign_is_fixed(account):
     account = Account.objects.get()
-    account.pay_to = TOKENS["usdc-base"].asset
+    account.terms["pay_to"] = "0x" + "11" * 20
     with pytest.raises(TypeError, match="Add another account"):
         account.save()
     account.refresh_from_db()
-    account.confirmations = 3
+    account.terms["confirmations"] = 3
     account.save()
 
 
@@ -197,7 +202,8 @@ def make_payment(item, account, identity="one", **changes):
         "payload": {},
         "network": account.network,
         "payer": PAY_TO,
-        "amount": "10000",
+        "rail": "evm",
+        "authorized": "10000",
         "price": Decimal("0.01"),
         "currency": "USD",
         "held_until": now,
@@ -218,14 +224,23 @@ def test_one_authorization_is_one_payment(payment, item, account):
         {"state": "paid"},
         {"state": "settled"},
         {"state": "settled", "settled_at": timezone.now()},
-        {"state": "confirmed", "settled_at": timezone.now(), "tx_hash": "0x1"},
+        {"state": "settled", "settled_at": timezone.now(), "captured": "5"},
+        {"state": "settled", "settled_at": timezone.now(), "reference": "0x1"},
+        {
+            "state": "confirmed",
+            "settled_at": timezone.now(),
+            "reference": "0x1",
+            "captured": "5",
+        },
         {"state": "failed"},
         {"state": "failed", "closed_at": timezone.now()},
         {"state": "lost", "error_code": "nothing_moved"},
         {"delivered_at": timezone.now()},
-        {"amount": "0"},
-        {"amount": "1e3"},
-        {"amount": ""},
+        {"authorized": "0"},
+        {"authorized": "1e3"},
+        {"authorized": ""},
+        {"captured": "-1"},
+        {"captured": ""},
     ],
 )
 def test_a_payment_is_never_half_of_something(payment, change):
@@ -239,7 +254,7 @@ def test_only_the_ledger_writes_a_state(payment):
     payment.state = "confirmed"
     for attempt in (
         lambda: Payment.objects.update(state="confirmed"),
-        lambda: Payment.objects.filter(pk=payment.pk).update(state="confirmed", tx_hash="0x1"),
+        lambda: Payment.objects.filter(pk=payment.pk).update(state="confirmed", reference="0x1"),
         lambda: Payment.objects.bulk_update([payment], ["state"]),
         lambda: payment.save(),
         lambda: payment.save(update_fields=["state"]),
@@ -254,8 +269,8 @@ def test_only_the_ledger_writes_a_state(payment):
 
 
 def test_amounts_of_256_bits_are_kept_exactly(item, account):
-    make_payment(item, account, "huge", amount=str(2**256 - 1))
-    assert int(Payment.objects.get(identity="huge").amount) == 2**256 - 1
+    make_payment(item, account, "huge", authorized=str(2**256 - 1))
+    assert int(Payment.objects.get(identity="huge").authorized) == 2**256 - 1
 
 
 def test_events_are_append_only(payment):
@@ -286,7 +301,7 @@ def test_the_owner_is_shown_what_only_a_person_can_resolve(item, account):
     make_payment(item, account, "stuck", state=State.SETTLING, expires_at=old)
     make_payment(item, account, "under way", state=State.SETTLING, expires_at=fresh)
     make_payment(
-        item, account, "lost", state=State.LOST, error_code="x", closed_at=now, tx_hash="0x1"
+        item, account, "lost", state=State.LOST, error_code="x", closed_at=now, reference="0x1"
     )
     closed = {"state": State.FAILED, "error_code": "x", "closed_at": now}
     make_payment(item, account, "given", on_credit=True, delivered_at=now, **closed)

@@ -8,24 +8,30 @@ import pytest
 from x402.http.utils import decode_payment_required_header, decode_payment_response_header
 from x402.schemas import PaymentRequiredV1
 
-from paywall import protocols
 from paywall.exceptions import Code, Refused
-from paywall.protocols.base import MAX_HEADER_CHARS, Goods
+from paywall.protocols import registry as protocols
+from paywall.protocols.base import Goods
+from paywall.protocols.x402.requirements import requirements
+from paywall.protocols.x402.v2 import MAX_HEADER_CHARS
 from paywall.testing import encode
 from paywall.vocabulary import Offer, Outcome
 
+PAY_TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 GOODS = Goods("A title", "A description", "text/html")
 
 
 def offer(network: str = "eip155:84532", **changes: object) -> Offer:
     fields = {
+        "rail": "evm",
         "scheme": "exact",
         "network": network,
-        "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
         "amount": 10000,
-        "pay_to": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
         "timeout": 300,
-        "extra": {"name": "USDC", "version": "2"},
+        "terms": {
+            "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+            "payTo": PAY_TO,
+            "extra": {"name": "USDC", "version": "2"},
+        },
         "account_id": 1,
         "price_id": 1,
         "price": Decimal("0.01"),
@@ -37,9 +43,13 @@ def offer(network: str = "eip155:84532", **changes: object) -> Offer:
     return Offer(**fields)
 
 
+def header_of(challenge, url):
+    return challenge.headers(url)["PAYMENT-REQUIRED"]
+
+
 V2 = {
     "x402Version": 2,
-    "accepted": offer().requirements(),
+    "accepted": requirements(offer()),
     "payload": {"signature": "0x", "authorization": {}},
 }
 V1 = {"x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": {"a": 1}}
@@ -62,8 +72,9 @@ def test_v2_is_read():
     assert credential is not None
     assert credential.protocol == "x402/2"
     assert credential.network == "eip155:84532"
-    assert credential.accepted is not None
-    assert credential.accepted["payTo"] == offer().pay_to
+    assert credential.takes is not None
+    assert credential.takes(offer())
+    assert not credential.takes(offer(amount=1))
     assert credential.resource_url == "https://x/y"
 
 
@@ -72,7 +83,7 @@ def test_v1_is_read_with_its_network_in_caip2():
     assert credential is not None
     assert credential.protocol == "x402/1"
     assert (credential.scheme, credential.network) == ("exact", "eip155:84532")
-    assert credential.accepted is None
+    assert credential.takes is None
 
 
 def refusal(**headers: str) -> Refused:
@@ -136,7 +147,7 @@ def test_a_network_that_v1_does_not_name_matches_no_offer():
 
 def test_the_official_package_reads_the_v2_challenge():
     challenge = protocols.challenge(GOODS, [offer(), offer("eip155:1")])
-    read = decode_payment_required_header(challenge.header('https://x/?a="b"&c=\u00e9'))
+    read = decode_payment_required_header(header_of(challenge, 'https://x/?a="b"&c=\u00e9'))
     assert read.x402_version == 2
     assert read.resource.url == 'https://x/?a="b"&c=\u00e9'
     assert read.resource.description == "A description"
@@ -188,11 +199,11 @@ def test_v1_clients_see_only_networks_that_they_know():
 )
 def test_the_header_stays_below_what_proxies_take(goods, url, offers):
     challenge = protocols.challenge(goods, [offer()] * offers)
-    header = challenge.header(url)
+    header = header_of(challenge, url)
     assert len(header) <= MAX_HEADER_CHARS
     read = decode_payment_required_header(header)
     assert read.accepts
-    assert read.accepts[0].pay_to == offer().pay_to
+    assert read.accepts[0].pay_to == PAY_TO
     assert len(json.loads(challenge.body(url))["accepts"]) == offers
 
 

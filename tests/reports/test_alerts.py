@@ -70,7 +70,7 @@ def hook(paywall_settings):
 def lose(item, identity: str = "one") -> Payment:
     payment, _ = claim(item, identity)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.lost(payment, "nothing_moved")
     return payment
 
@@ -138,7 +138,7 @@ def test_the_day_is_summed_up_the_morning_after(item, by_mail, monkeypatch):
     for identity in ("one", "two"):
         payment, _ = claim(item, identity)
         ledger.settling([payment], 60, "default")
-        ledger.settled([payment], BLOCK.transaction)
+        ledger.settled([payment], BLOCK.reference)
     Payment.objects.update(created_at=timezone.now() - timedelta(days=1))
     rollups.rebuild()
     alerts.tell()

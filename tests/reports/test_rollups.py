@@ -102,7 +102,7 @@ def test_sums_are_the_raw_sums_after_every_kind_of_move(make_resource, seed, set
                     ledger.failed(payment, rng.choice(["abandoned", "view_failed"]))
                 else:
                     ledger.settling([payment], 60, "default")
-                    ledger.settled([payment], BLOCK.transaction)
+                    ledger.settled([payment], BLOCK.reference)
                     ledger.delivered(payment)
             elif payment.state == "settled":
                 if rng.random() < 0.3:
@@ -159,7 +159,7 @@ def test_what_moves_long_after_its_day_changes_that_day_and_the_buyers_next(item
     late, _ = claim(item, "late")
     for payment, days in ((early, 7), (late, 5)):
         ledger.settling([payment], 60, "default")
-        ledger.settled([payment], BLOCK.transaction)
+        ledger.settled([payment], BLOCK.reference)
         Payment.objects.filter(pk=payment.pk).update(created_at=ago(days))
     rollups.rebuild()
     today = business_days.today()
@@ -178,14 +178,14 @@ def test_refunds_are_taken_off_the_day_of_the_sale(item, paywall_settings):
     paywall_settings(TREASURY_KEY="0x" + "11" * 32, RPC_URLS={"eip155:84532": "http://127.0.0.1:9"})
     payment, _ = claim(item)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.confirmed([([payment], BLOCK)])
     rollups.rebuild()
     refund = refunds.request(payment, 4_000, "half of it", by=None, seen=0)
     rollups.roll_up()
     # What is only asked for, or said to be sent, has not gone back.
     assert SalesDay.objects.get().refunded_units == 0
-    Refund.objects.all().move("sent", tx_hash="0x" + "5" * 64)
+    Refund.objects.all().move("sent", reference="0x" + "5" * 64)
     rollups.roll_up()
     assert SalesDay.objects.get().refunded_units == 0
     refunds._confirmed(refund, "0x" + "5" * 64)
@@ -232,7 +232,11 @@ def test_prices_that_floats_cannot_hold_are_summed_exactly(make_resource):
     for number in range(50):
         payment, _ = claim(ware, str(number))
         Payment.objects.filter(pk=payment.pk).move(
-            "settled", price=Decimal("0.10000001"), settled_at=timezone.now(), tx_hash="0x1"
+            "settled",
+            price=Decimal("0.10000001"),
+            settled_at=timezone.now(),
+            reference="0x1",
+            captured="1",
         )
     rollups.rebuild()
     assert SalesDay.objects.get().revenue_units == 50 * 10_000_001

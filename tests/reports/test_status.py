@@ -23,10 +23,10 @@ def shop(item):
     ledger.settling([stuck], 1, "default")
     owed, _ = claim(item, "owed")
     ledger.settling([owed], 1, "default")
-    ledger.settled([owed], BLOCK.transaction)
+    ledger.settled([owed], BLOCK.reference)
     lost, _ = claim(item, "lost")
     ledger.settling([lost], 1, "default")
-    ledger.settled([lost], BLOCK.transaction)
+    ledger.settled([lost], BLOCK.reference)
     ledger.lost(lost, "nothing_moved")
 
 

@@ -20,7 +20,7 @@ from paywall.models import (
     Transaction,
     Wallet,
 )
-from paywall.rails.evm import confirmation, evidence, own_transactions
+from paywall.rails.evm import confirmation, evidence, finding, own_transactions
 from paywall.rails.evm.addresses import topic
 from paywall.rails.evm.eip3009 import AUTHORIZATION_USED_TOPIC, TransferAuthorization
 from paywall.rails.evm.rpc import Block, Declined, TransactionReceipt
@@ -29,6 +29,7 @@ from paywall.reports import rollups
 from paywall.secret import Secret
 from paywall.settlement import refunds, settling
 from paywall.settlement.facilitators import health
+from paywall.vocabulary import Clue, Undecided
 from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
@@ -154,10 +155,10 @@ def test_a_refund_that_is_closed_during_a_long_round_is_seen_by_the_next(
     paywall_settings(TREASURY_KEY="0x" + "11" * 32, RPC_URLS={"eip155:84532": "http://127.0.0.1:9"})
     payment, _ = claim(item)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.confirmed([([payment], BLOCK)])
     refund = refunds.request(payment, 10_000, "why", seen=0)
-    Refund.objects.all().move("sent", tx_hash="0x" + "7" * 64)
+    Refund.objects.all().move("sent", reference="0x" + "7" * 64)
     long_ago = timezone.now() - timedelta(days=9)
     type(payment).objects.update(created_at=long_ago)
     rollups.rebuild()
@@ -217,18 +218,18 @@ def test_one_payment_is_found_whatever_range_a_node_allows(log_range, allows):
         assert node.asked == 2
 
 
-def test_the_setting_is_what_is_asked_for(item, paywall_settings, monkeypatch):
-
-    paywall_settings(LOG_RANGE=321)
+def test_the_setting_is_what_is_asked_for(item, account, paywall_settings, monkeypatch):
+    paywall_settings(LOG_RANGE=321, RPC_URLS={"eip155:84532": "http://127.0.0.1:9"})
     payment, _ = claim(item)
-    clues: list[Any] = []
+    asked: list[Any] = []
 
     class Scheme:
-        def find(self, payload: Any, offer: Any, node: Any, clue: Any) -> Any:
-            clues.append(clue)
-            return None
+        def find(self, payload: Any, offer: Any, node: Any, depth: Any) -> Any:
+            asked.append(depth)
+            return Undecided("nothing")
             yield
 
-    monkeypatch.setattr(settling.exact, "named", lambda name: Scheme())
-    run(settling._find(payment, object(), 1))
-    assert clues[0].log_range == 321
+    monkeypatch.setattr(finding.exact, "named", lambda name: Scheme())
+    clue = Clue(payment.created_at, terms=account.terms)
+    run(finding.find(settling.charge(payment), clue))
+    assert asked[0].log_range == 321

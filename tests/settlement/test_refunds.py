@@ -16,6 +16,7 @@ from paywall.catalog import offers
 from paywall.effects import run
 from paywall.ledger import receipts
 from paywall.models import AccessPass, Alert, Payment, Refund, SalesDay, Transaction, Wallet
+from paywall.rails.evm import nodes
 from paywall.rails.evm.addresses import topic, word
 from paywall.rails.evm.eip3009 import TRANSFER_TOPIC
 from paywall.rails.evm.rpc import Block, Log, NodeError, TransactionReceipt
@@ -74,7 +75,7 @@ def says(monkeypatch, paywall_settings):
     paywall_settings(RPC_URLS={"eip155:84532": ["http://a.example", "http://b.example"]})
 
     def say(*answers: Any) -> None:
-        monkeypatch.setattr(refunds.nodes, "of", lambda network: Node(*answers))
+        monkeypatch.setattr(nodes, "of", lambda network: Node(*answers))
 
     say(None)
     return say
@@ -85,7 +86,7 @@ def paid(make_resource) -> Payment:
     item = make_resource("forever", access="forever")
     payment, _ = claim(item)
     ledger.settling([payment], 60, "default")
-    ledger.settled([payment], BLOCK.transaction)
+    ledger.settled([payment], BLOCK.reference)
     ledger.delivered(payment)
     ledger.grant_pass(payment, offers.load("forever").pass_seconds, "h" * 64)
     ledger.confirmed([([payment], BLOCK)])
@@ -118,8 +119,8 @@ def test_what_the_chain_shows_counts(paid, says):
     [
         {"sender": STRANGER},
         {"value": 9_999},
-        {"block": BLOCK.block_number},
-        {"block": BLOCK.block_number - 1},
+        {"block": BLOCK.position},
+        {"block": (BLOCK.position or 0) - 1},
         {"ok": False},
     ],
     ids=["anybody's transfer", "another amount", "the payment's block", "older", "reverted"],
@@ -200,7 +201,7 @@ def test_a_transaction_of_ours_that_was_dropped_is_unclear(paid, says, paywall_s
         wallet=wallet, nonce=0, to=USDC, data="0x", gas=1, max_fee=1, tip=1, hash=HASH
     )
     sent.carries.create(identity=refund.identity)
-    Refund.objects.all().move("sent", tx_hash=HASH)
+    Refund.objects.all().move("sent", reference=HASH)
     Transaction.objects.update(state="dropped")
     refund.refresh_from_db()
     assert looked_at(refund).state == "unclear"

@@ -45,7 +45,7 @@ def test_without_a_node_the_same_facilitator_is_asked_again(unknown, facilitator
     first, second = facilitator.asked("/settle")
     assert first == second
     payment = Payment.objects.get()
-    assert (payment.state, payment.tx_hash, payment.delivered_at) == (State.SETTLED, TX, None)
+    assert (payment.state, payment.reference, payment.delivered_at) == (State.SETTLED, TX, None)
 
 
 @pytest.mark.parametrize(

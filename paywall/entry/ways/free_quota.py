@@ -5,22 +5,55 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import F
 
 from paywall import business_days, durable, holders
-from paywall.effects import run
+from paywall.effects import query, run
+from paywall.entry import responses
 from paywall.models import Account, FreeUse, Price
-from paywall.rails.evm import nodes
-from paywall.rails.evm.rpc import NodeError
+from paywall.rails import registry
+from paywall.rails.base import SignsIn, Unreachable
+
+from .base import Ticket, Way
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
     from paywall.catalog.offers import Free
+    from paywall.effects import Steps
+
+    from .base import Visit
 
 log = logging.getLogger(__name__)
+
+
+class FreeQuotas(Way):
+    """For who has free requests left; what brings a payment is paid for."""
+
+    name: ClassVar[str] = "free quota"
+
+    def admit(self, visit: Visit) -> Steps[Ticket | None]:
+        free = (yield from visit.quote()).free
+        if not free or visit.is_a_question or visit.brings_payment or is_prefetch(visit.request):
+            return None
+        taken = yield from query(take_free, visit.request, free)
+        return FreeRequest(taken) if taken is not None else None
+
+
+class FreeRequest(Ticket):
+    """One that was counted; it is given back if nothing comes of it."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+
+    def give_back(self) -> Steps[None]:
+        yield from query(give_back, self.taken)
+
+    def mark(self, response: HttpResponseBase) -> None:
+        responses.mark_free(response, self.taken.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +125,15 @@ def _has_enough(holder: str, quota: Free) -> bool:
         return True
     accounts = Account.objects.using(durable.alias()).filter(enabled=True, currency=quota.currency)
     for account in accounts:
-        node = nodes.of(account.network)
-        if node is None:
+        rail = registry.able(account.rail, SignsIn)
+        if rail is None:
             continue
         try:
-            units = run(node.balance_of(account.asset, holder))
-        except NodeError as error:
+            units = run(rail.holdings(account.terms, account.network, holder))
+        except Unreachable as error:
             log.warning("Cannot look up a wallet's balance: %s", error)
             continue
-        if Decimal(units).scaleb(-account.decimals) >= quota.balance:
+        if units is not None and Decimal(units).scaleb(-account.decimals) >= quota.balance:
             return True
     return False
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import Q
 from django.utils import timezone
 
 from paywall import durable, holders
+from paywall.effects import query
 from paywall.models import AccessPass, Resource
+
+from .base import Ticket, Way
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from paywall.catalog.offers import ForSale
+    from paywall.effects import Steps
+
+    from .base import Visit
+
+
+class Passes(Way):
+    """For resources that one payment opens for longer."""
+
+    name: ClassVar[str] = "pass"
+
+    def admit(self, visit: Visit) -> Steps[Ticket | None]:
+        if visit.sale.access == Resource.Access.REQUEST:
+            return None
+        return Ticket() if (yield from query(admits, visit.request, visit.sale)) else None
 
 
 @durable.read
 def admits(request: HttpRequest, sale: ForSale) -> bool:
     """Whether the request holds a pass for the resource. May query the database."""
-    if sale.access == Resource.Access.REQUEST:
-        return False
     owner = Q(pk__in=())
     holder = holders.browser(request)
     if holder:

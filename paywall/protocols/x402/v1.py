@@ -2,51 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 from x402.schemas import PaymentPayloadV1, PaymentRequiredV1, PaymentRequirementsV1
 
 from paywall.exceptions import Code, Refused
-from paywall.protocols.base import ERROR, URL, check_version, decode, encode
-from paywall.rails.evm import networks
+from paywall.protocols.base import ERROR, URL, Part, Protocol, key
 from paywall.vocabulary import Credential
 
+from . import v1_names
+from .codec import check_version, decode, encode
+from .requirements import can_say, extra
 from .v2 import settle_response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paywall.protocols.base import Goods
     from paywall.vocabulary import Offer, Outcome
 
+_KEY = key("X-PAYMENT")
 
-class X402V1:
+
+class X402V1(Protocol):
     """Challenge in the JSON body, credential in `X-PAYMENT`.
 
     Its networks have names; an offer on a network without one is left out, since the old
     clients refuse a whole challenge for one network that they do not know.
     """
 
-    name = "x402/1"
-    request_header = "X-PAYMENT"
-    response_header = "X-PAYMENT-RESPONSE"
+    name: ClassVar[str] = "x402/1"
+    request_headers: ClassVar[tuple[str, ...]] = ("X-PAYMENT",)
+    response_headers: ClassVar[tuple[str, ...]] = ("X-PAYMENT-RESPONSE",)
 
-    def read(self, value: str) -> Credential:
-        data = decode(value)
+    def find(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get(_KEY)
+
+    def read(self, text: str) -> Credential:
+        data = decode(text)
         check_version(data, 1)
         try:
             payload = PaymentPayloadV1.model_validate(data)
         except (ValidationError, RecursionError) as error:
             raise Refused(Code.INVALID_PAYLOAD, status=400) from error
-        network = networks.from_v1_name(payload.network)
+        network = v1_names.network(payload.network)
         if network is None:
             raise Refused(Code.NO_MATCHING_OFFER)
         return Credential(
             protocol=self.name, scheme=payload.scheme, network=network, payload=payload.payload
         )
 
-    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> dict[str, Any]:
+    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
+        if not any(map(can_say, offers)):
+            return None
         accepts = [
             PaymentRequirementsV1(
                 scheme=offer.scheme,
@@ -55,17 +64,29 @@ class X402V1:
                 resource=URL,
                 description=goods.description or goods.title,
                 mime_type=goods.mime_type,
-                pay_to=offer.pay_to,
+                pay_to=offer.terms["payTo"],
                 max_timeout_seconds=offer.timeout,
-                asset=offer.asset,
-                extra=dict(offer.extra),
+                asset=offer.terms["asset"],
+                extra=extra(offer),
             )
             for offer in offers
-            if (name := networks.v1_name(offer.network))
+            if can_say(offer) and (name := v1_names.name(offer.network))
         ]
         challenge = PaymentRequiredV1(error=ERROR, accepts=accepts)
-        return challenge.model_dump(by_alias=True, exclude_none=True)
+        return InBody(challenge.model_dump(by_alias=True, exclude_none=True))
 
-    def outcome(self, outcome: Outcome) -> str:
-        network = networks.v1_name(outcome.network) or outcome.network
-        return encode(settle_response(outcome, network))
+    def outcome(self, outcome: Outcome) -> Mapping[str, str]:
+        network = v1_names.name(outcome.network) or outcome.network
+        return {"X-PAYMENT-RESPONSE": encode(settle_response(outcome, network))}
+
+
+class InBody(Part):
+    """Members of the JSON body."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = members
+
+    def members(self) -> Mapping[str, Any]:
+        return self._members

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 from x402.schemas import PaymentPayload, PaymentRequired, ResourceInfo, SettleResponse
 from x402.schemas import PaymentRequirements as Requirements
 
 from paywall.exceptions import Code, Refused
-from paywall.protocols.base import ERROR, URL, check_version, decode, encode
+from paywall.protocols.base import ERROR, URL, Part, Protocol, fill, key
 from paywall.vocabulary import Credential
 
+from .codec import check_version, decode, encode, encode_text
+from .requirements import can_say, names, requirements
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paywall.protocols.base import Goods
     from paywall.vocabulary import Offer, Outcome
 
+MAX_HEADER_CHARS = 7_500
+"""A response header beyond 8 KB, its name and all, breaks common proxies."""
 
-class X402V2:
+_KEY = key("PAYMENT-SIGNATURE")
+
+
+class X402V2(Protocol):
     """Challenge in `PAYMENT-REQUIRED`, credential in `PAYMENT-SIGNATURE`."""
 
-    name = "x402/2"
-    request_header = "PAYMENT-SIGNATURE"
-    response_header = "PAYMENT-RESPONSE"
+    name: ClassVar[str] = "x402/2"
+    request_headers: ClassVar[tuple[str, ...]] = ("PAYMENT-SIGNATURE",)
+    response_headers: ClassVar[tuple[str, ...]] = ("PAYMENT-REQUIRED", "PAYMENT-RESPONSE")
 
-    def read(self, value: str) -> Credential:
-        data = decode(value)
+    def find(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get(_KEY)
+
+    def read(self, text: str) -> Credential:
+        data = decode(text)
         check_version(data, 2)
         try:
             payload = PaymentPayload.model_validate(data)
@@ -38,11 +51,14 @@ class X402V2:
             scheme=payload.accepted.scheme,
             network=payload.accepted.network,
             payload=payload.payload,
-            accepted=payload.accepted.model_dump(by_alias=True),
+            takes=partial(names, payload.accepted.model_dump(by_alias=True)),
             resource_url=payload.resource.url if payload.resource else None,
         )
 
-    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> dict[str, Any]:
+    def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
+        sayable = [offer for offer in offers if can_say(offer)]
+        if not sayable:
+            return None
         challenge = PaymentRequired(
             error=ERROR,
             resource=ResourceInfo(
@@ -50,12 +66,45 @@ class X402V2:
                 description=goods.description or goods.title or None,
                 mime_type=goods.mime_type or None,
             ),
-            accepts=[Requirements.model_validate(offer.requirements()) for offer in offers],
+            accepts=[Requirements.model_validate(requirements(offer)) for offer in sayable],
         )
-        return challenge.model_dump(by_alias=True, exclude_none=True)
+        return InHeader(challenge.model_dump(by_alias=True, exclude_none=True))
 
-    def outcome(self, outcome: Outcome) -> str:
-        return encode(settle_response(outcome, outcome.network))
+    def outcome(self, outcome: Outcome) -> Mapping[str, str]:
+        return {"PAYMENT-RESPONSE": encode(settle_response(outcome, outcome.network))}
+
+    def without_offer(self, code: str) -> Mapping[str, Any]:
+        return {"x402Version": 2, "error": code}
+
+
+class InHeader(Part):
+    """JSON as base64 in `PAYMENT-REQUIRED`, never longer than proxies take."""
+
+    __slots__ = ("_object", "_text")
+
+    def __init__(self, challenge: dict[str, Any]) -> None:
+        self._object = challenge
+        self._text = json.dumps(challenge, separators=(",", ":"))
+
+    def headers(self, url: str, code: str) -> Mapping[str, str]:
+        value = encode_text(fill(self._text, url, code))
+        if len(value) > MAX_HEADER_CHARS:
+            value = self._shortened(url, code)
+        return {"PAYMENT-REQUIRED": value}
+
+    def _shortened(self, url: str, code: str) -> str:
+        """Leave out what a buyer can do without: first the prose, then the URL, then offers."""
+        short = dict(self._object)
+        resource = {key: value for key, value in short["resource"].items() if key == "url"}
+        short["resource"] = resource
+        while True:
+            value = encode_text(fill(json.dumps(short, separators=(",", ":")), url, code))
+            if len(value) <= MAX_HEADER_CHARS:
+                return value
+            if "resource" in short:
+                del short["resource"]
+            else:
+                short["accepts"] = short["accepts"][:-1]
 
 
 def settle_response(outcome: Outcome, network: str) -> dict[str, Any]:
@@ -65,7 +114,7 @@ def settle_response(outcome: Outcome, network: str) -> dict[str, Any]:
         error_reason=outcome.error_code or None,
         error_message=outcome.error_message or None,
         payer=outcome.payer or None,
-        transaction=outcome.transaction,
+        transaction=outcome.reference,
         network=network,
         amount=outcome.amount or None,
         extra=dict(outcome.extra) or None,

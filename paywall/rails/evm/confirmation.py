@@ -18,19 +18,23 @@ from django.db.models import Min, Q
 from django.utils import timezone
 
 from paywall import conf, crashpoints, durable, ledger, settlement
-from paywall.effects import query
-from paywall.exceptions import StaleMove
+from paywall.effects import query, run
+from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import Account, Cursor, Payment
 from paywall.models.payments import State
-from paywall.rails.evm import exact, networks, nodes, own_transactions, transfers
-from paywall.rails.evm.rpc import NodeError
-from paywall.vocabulary import Paid
+
+from . import exact, networks, nodes, own_transactions, transfers
+from .evidence import proof
+from .rpc import NodeError
+from .terms import of as terms_of
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
     from paywall.models.payments import PaymentQuerySet
-    from paywall.rails.evm.rpc import Block, Node
-    from paywall.rails.evm.transfers import Transfer
+    from paywall.vocabulary import Paid
+
+    from .rpc import Block, Node
+    from .transfers import Transfer
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ class Group:
 
     @property
     def recipients(self) -> list[str]:
-        return sorted({account.pay_to for account in self.accounts})
+        return sorted({account.terms["pay_to"] for account in self.accounts})
 
     def payments(self) -> PaymentQuerySet:
         return Payment.objects.using(durable.alias()).filter(account__in=self.accounts)
@@ -79,10 +83,11 @@ def groups() -> list[Group]:
     """All that can be read: accounts, also disabled ones, on networks with a node."""
     networks_read = [name for name in conf.get().rpc_urls if conf.get().rpc_nodes(name)]
     found: dict[tuple[str, str, str], list[Account]] = defaultdict(list)
-    accounts = Account.objects.using(durable.alias()).filter(network__in=networks_read)
+    accounts = Account.objects.using(durable.alias()).filter(rail="evm", network__in=networks_read)
     for account in accounts.order_by("pk"):
-        depth = "finalized" if account.finalized else str(account.confirmations)
-        found[account.network, account.asset, depth].append(account)
+        terms = terms_of(account)
+        depth = "finalized" if terms.finalized else str(terms.confirmations)
+        found[account.network, terms.asset, depth].append(account)
     return [Group(*key, tuple(members)) for key, members in found.items()]
 
 
@@ -115,13 +120,21 @@ def scan(group: Group) -> Steps[Counter[str]]:
     return counts
 
 
-def overlooked() -> PaymentQuerySet:
+def watch() -> Counter[str]:
+    """Read all chains on for settled payments. Returns how many came to which state."""
+    counts: Counter[str] = Counter()
+    for group in groups():
+        try:
+            counts += run(scan(group))
+        except (NodeError, LedgerUnavailable, StaleMove) as error:
+            log.warning("%s cannot be read: %s", group.network, error)
+        except Exception:
+            log.exception("%s could not be read", group.network)
+    return counts
+
+
+def overlooked() -> Q:
     """Settled payments that reading by range does not find, or should have found by now."""
-    return Payment.objects.using(durable.alias()).due().filter(which_are_overlooked())
-
-
-def which_are_overlooked() -> Q:
-    """The condition for it."""
     chosen = Q(pk__in=[])
     for group in groups():
         ours = Q(account__in=group.accounts)
@@ -130,16 +143,14 @@ def which_are_overlooked() -> Q:
         if cursor is not None:
             late = max(cursor.block_time - OVERLOOKED_AFTER, timezone.now() - WAITED_FOR)
             # Seen while it could not be moved yet; or not seen where it should have been.
-            seen = Q(block_number__lte=cursor.block_number)
+            seen = Q(position__lte=cursor.block_number)
             chosen |= ours & (seen | Q(settled_at__lt=late))
     return chosen & Q(state=State.SETTLED)
 
 
-def waiting() -> PaymentQuerySet:
-    """Settled payments on chains that are read."""
-    members = [account for group in groups() for account in group.accounts]
-    settled = Payment.objects.using(durable.alias()).open().filter(state=State.SETTLED)
-    return settled.filter(account__in=members)
+def is_watched() -> Q:
+    """Payments on chains that are read."""
+    return Q(account__in=[account for group in groups() for account in group.accounts])
 
 
 def unread_since() -> datetime | None:
@@ -284,7 +295,7 @@ def _confirm(group: Group, found: Sequence[Transfer]) -> int:
 
 def _pays(transfer: Transfer, payment: Payment) -> bool:
     offer = payment.taken_offer
-    return (transfer.to, transfer.value) == (offer.pay_to, offer.amount)
+    return (transfer.to, transfer.value) == (offer.terms["payTo"], offer.amount)
 
 
 def _confirm_pairs(pairs: Sequence[tuple[Payment, Transfer]]) -> int:
@@ -295,7 +306,7 @@ def _confirm_pairs(pairs: Sequence[tuple[Payment, Transfer]]) -> int:
     ]
     # Somebody works on the others: they settle soon, and are not found by reading any more.
     later = {p.pk: t.block_number for p, t in pairs if p.state != State.SETTLED}
-    ledger.seen_in_block(later)
+    ledger.seen_at(later)
     by_transaction: dict[str, list[tuple[Payment, Transfer]]] = defaultdict(list)
     for payment, transfer in ready:
         by_transaction[transfer.transaction].append((payment, transfer))
@@ -334,7 +345,7 @@ def _settle_found(payment: Payment, transfer: Transfer) -> bool:
 
 
 def _evidence(transfer: Transfer) -> Paid:
-    return Paid(transfer.transaction, transfer.block_number, transfer.block_hash, final=True)
+    return proof(transfer.transaction, transfer.block_number, transfer.block_hash, final=True)
 
 
 # --------------------------------------------------------------------- Reorganisations
@@ -375,7 +386,7 @@ def _vanished(group: Group, node: Node) -> Steps[tuple[list[Payment], int | None
             hash_ = (yield from node.block(number)).hash
         except NodeError:
             hash_ = ""  # the new chain is shorter
-        gone = [payment for payment in members if payment.block_hash != hash_]
+        gone = [payment for payment in members if payment.evidence.get("block_hash") != hash_]
         if not gone:
             return vanished, number
         vanished += gone
@@ -383,14 +394,14 @@ def _vanished(group: Group, node: Node) -> Steps[tuple[list[Payment], int | None
 
 
 def _newest_block(group: Group, below: int | None) -> tuple[int, list[Payment]] | None:
-    confirmed = group.payments().filter(state=State.CONFIRMED, block_number__isnull=False)
+    confirmed = group.payments().filter(state=State.CONFIRMED, position__isnull=False)
     if below is not None:
-        confirmed = confirmed.filter(block_number__lt=below)
-    newest = confirmed.order_by("-block_number").first()
-    if newest is None or newest.block_number is None:
+        confirmed = confirmed.filter(position__lt=below)
+    newest = confirmed.order_by("-position").first()
+    if newest is None or newest.position is None:
         return None
-    members: Iterable[Payment] = confirmed.filter(block_number=newest.block_number)
-    return newest.block_number, list(members)
+    members: Iterable[Payment] = confirmed.filter(position=newest.position)
+    return newest.position, list(members)
 
 
 def block_before(node: Node, timestamp: float, last: int) -> Steps[int]:

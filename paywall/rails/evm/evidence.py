@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from paywall.vocabulary import Finding, Paid, Spent, Undecided, Unspent
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
     from paywall.effects import Steps
 
     from .eip3009 import TransferAuthorization
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Where to look for an authorization, and how deep is deep enough."""
+
+    since: datetime
+    """When we first saw it."""
+    confirmations: int
+    """Blocks after which the answer stands."""
+    transaction: str = ""
+    """Where the facilitator says that it happened, if it said so."""
+    log_range: int = 2_000
+    """Blocks for which a node may be asked for logs at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +133,12 @@ def is_transfer(log: Log, token: str, payer: str, to: str, value: int) -> bool:
 def paid(receipt: TransactionReceipt, head: Block, confirmations: int) -> Paid:
     """A transaction that paid; final if it is deep enough under the head."""
     final = _is_final(receipt, head, confirmations)
-    return Paid(receipt.transaction, receipt.block_number, receipt.block_hash, final)
+    return proof(receipt.transaction, receipt.block_number, receipt.block_hash, final=final)
+
+
+def proof(transaction: str, block_number: int, block_hash: str, *, final: bool) -> Paid:
+    """What a payment keeps of where the chain shows it."""
+    return Paid(transaction, final, block_number, {"block_hash": block_hash})
 
 
 def _is_final(receipt: TransactionReceipt, head: Block, confirmations: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is known of EVM networks: their v1 names, explorers, and which are for play money."""
+"""What is known of EVM networks: names for people, explorers, and which are for play money."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ class Network:
 
     id: str
     title: str
-    v1_name: str | None = None
-    """What x402 v1 calls it; None where the v1 clients do not know it."""
     explorer: str | None = None
     testnet: bool = False
 
@@ -23,25 +21,18 @@ class Network:
 NETWORKS = {
     network.id: network
     for network in (
-        Network("eip155:1", "Ethereum", None, "https://etherscan.io"),
-        Network("eip155:137", "Polygon", "polygon", "https://polygonscan.com"),
-        Network("eip155:8453", "Base", "base", "https://basescan.org"),
-        Network("eip155:42161", "Arbitrum One", None, "https://arbiscan.io"),
-        Network("eip155:43114", "Avalanche", "avalanche", "https://snowtrace.io"),
-        Network(
-            "eip155:84532", "Base Sepolia", "base-sepolia", "https://sepolia.basescan.org", True
-        ),
-        Network(
-            "eip155:43113", "Avalanche Fuji", "avalanche-fuji", "https://testnet.snowtrace.io", True
-        ),
-        Network(
-            "eip155:80002", "Polygon Amoy", "polygon-amoy", "https://amoy.polygonscan.com", True
-        ),
-        Network("eip155:421614", "Arbitrum Sepolia", None, "https://sepolia.arbiscan.io", True),
-        Network("eip155:11155111", "Sepolia", None, "https://sepolia.etherscan.io", True),
+        Network("eip155:1", "Ethereum", "https://etherscan.io"),
+        Network("eip155:137", "Polygon", "https://polygonscan.com"),
+        Network("eip155:8453", "Base", "https://basescan.org"),
+        Network("eip155:42161", "Arbitrum One", "https://arbiscan.io"),
+        Network("eip155:43114", "Avalanche", "https://snowtrace.io"),
+        Network("eip155:84532", "Base Sepolia", "https://sepolia.basescan.org", True),
+        Network("eip155:43113", "Avalanche Fuji", "https://testnet.snowtrace.io", True),
+        Network("eip155:80002", "Polygon Amoy", "https://amoy.polygonscan.com", True),
+        Network("eip155:421614", "Arbitrum Sepolia", "https://sepolia.arbiscan.io", True),
+        Network("eip155:11155111", "Sepolia", "https://sepolia.etherscan.io", True),
     )
 }
-_BY_V1_NAME = {network.v1_name: network.id for network in NETWORKS.values() if network.v1_name}
 
 
 def chain_id(network: str) -> int:
@@ -56,17 +47,6 @@ def title(network: str) -> str:
     """A name for people; the CAIP-2 id where none is known."""
     known = NETWORKS.get(network)
     return known.title if known else network
-
-
-def v1_name(network: str) -> str | None:
-    """What x402 v1 calls a CAIP-2 network, or None."""
-    known = NETWORKS.get(network)
-    return known.v1_name if known else None
-
-
-def from_v1_name(name: str) -> str | None:
-    """The CAIP-2 id of an x402 v1 network name, or None."""
-    return _BY_V1_NAME.get(name)
 
 
 def is_testnet(network: str) -> bool:

@@ -1,6 +1,6 @@
 """What the official x402 package knows about settling on EVM chains, without its sending.
 
-Its mechanism verifies an order and makes the calls that settle it; the signer that it is given
+Its mechanism verifies an charge and makes the calls that settle it; the signer that it is given
 here reads the chain and writes the calls down instead of sending them. Needs the extra
 `django-paywall[onchain]`; imported only when it is used, for it brings web3.
 """
@@ -14,37 +14,38 @@ from x402.mechanisms.evm import FacilitatorWeb3Signer, TransactionReceipt
 from x402.mechanisms.evm.exact.facilitator import ExactEvmScheme, ExactEvmSchemeConfig
 from x402.schemas import PaymentPayload, PaymentRequirements, ResourceInfo
 
+from paywall.protocols.x402.requirements import requirements
 from paywall.rails.evm import transactions
-from paywall.settlement.facilitators.base import Verdict
+from paywall.vocabulary import Verdict
 
 if TYPE_CHECKING:
     from paywall.conf import Settings
-    from paywall.settlement.facilitators.base import Order
+    from paywall.vocabulary import Charge
 
 GAS_FOR_DEPLOYMENT = 3_000_000
 
 
 class Refused(Exception):
-    """The order is not good, with x402's code for it."""
+    """The charge is not good, with x402's code for it."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
 
 
-def verify(order: Order, settings: Settings) -> Verdict:
+def verify(charge: Charge, settings: Settings) -> Verdict:
     """Verify with a simulation. Blocks. Raises what web3 raises."""
-    answer = _scheme(_Recorder(order, settings), settings).verify(*_models(order))
+    answer = _scheme(_Recorder(charge, settings), settings).verify(*_models(charge))
     return Verdict(answer.is_valid, answer.invalid_reason or "")
 
 
-def calls(order: Order, settings: Settings) -> tuple[str, str, int]:
-    """Contract, data and gas limit of the call that settles an order. Blocks.
+def calls(charge: Charge, settings: Settings) -> tuple[str, str, int]:
+    """Contract, data and gas limit of the call that settles an charge. Blocks.
 
     Raises `Refused`, and what web3 raises.
     """
-    recorder = _Recorder(order, settings)
-    answer = _scheme(recorder, settings).settle(*_models(order))
+    recorder = _Recorder(charge, settings)
+    answer = _scheme(recorder, settings).settle(*_models(charge))
     if not recorder.calls:
         raise Refused(answer.error_reason or "invalid_payload")
     if len(recorder.calls) == 1:
@@ -56,8 +57,8 @@ def calls(order: Order, settings: Settings) -> tuple[str, str, int]:
 class _Recorder(FacilitatorWeb3Signer):  # type: ignore[misc,unused-ignore]
     """Reads the chain as the official signer does; what it is told to send, it writes down."""
 
-    def __init__(self, order: Order, settings: Settings) -> None:
-        (url, *_) = settings.rpc_nodes(order.offer.network)
+    def __init__(self, charge: Charge, settings: Settings) -> None:
+        (url, *_) = settings.rpc_nodes(charge.offer.network)
         super().__init__(private_key=settings.gas_key.reveal(), rpc_url=url)
         self.calls: list[tuple[str, str]] = []
 
@@ -88,12 +89,12 @@ def _scheme(recorder: _Recorder, settings: Settings) -> ExactEvmScheme:
     return ExactEvmScheme(recorder, config)
 
 
-def _models(order: Order) -> tuple[PaymentPayload, PaymentRequirements]:
-    requirements = PaymentRequirements.model_validate(order.offer.requirements())
+def _models(charge: Charge) -> tuple[PaymentPayload, PaymentRequirements]:
+    wanted = PaymentRequirements.model_validate(requirements(charge.offer))
     payload = PaymentPayload(
         x402_version=2,
-        payload=dict(order.payload),
-        accepted=requirements,
-        resource=ResourceInfo(url=order.url),
+        payload=dict(charge.payload),
+        accepted=wanted,
+        resource=ResourceInfo(url=charge.url),
     )
-    return payload, requirements
+    return payload, wanted

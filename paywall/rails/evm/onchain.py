@@ -22,8 +22,7 @@ from paywall.models.literals import one_of
 from paywall.models.payments import PAID
 from paywall.rails.evm import exact, nodes, own_transactions, transactions
 from paywall.rails.evm.rpc import NodeError, Reverted
-from paywall.settlement.facilitators.base import Order, Verdict
-from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
+from paywall.vocabulary import Charge, Rejected, Settled, Settlement, Unknown, Verdict
 
 if TYPE_CHECKING:
     from paywall.conf import Settings
@@ -50,56 +49,56 @@ class OnchainFacilitator:
         self.name = name
         self._settings = settings
 
-    def settle(self, order: Order) -> Steps[Settlement]:
+    def settle(self, charge: Charge) -> Steps[Settlement]:
         """One transaction for one authorization, waited for as long as a remote one would be."""
-        network = order.offer.network
+        network = charge.offer.network
         node = nodes.of(network)
         if node is None or not self._settings.gas_key:
             return _ours("there is no node" if node is None else "there is no gas key")
-        known = yield from query(own_transactions.carrying, order.identity)
+        known = yield from query(own_transactions.carrying, charge.identity)
         try:
-            transaction = yield from self._on_its_way(order, known)
+            transaction = yield from self._on_its_way(charge, known)
         except NodeError as error:
             return Unknown(str(error))
         if transaction is None:
             newest = known.pk if known is not None else 0
             try:
-                yield from self._require_good_standing(order, node)
-                to, data, gas = yield from self._prepare(order, node)
+                yield from self._require_good_standing(charge, node)
+                to, data, gas = yield from self._prepare(charge, node)
                 transaction = yield from own_transactions.write(
-                    self._settings.gas_key, network, to, data, gas, [order.identity], newest=newest
+                    self._settings.gas_key, network, to, data, gas, [charge.identity], newest=newest
                 )
             except _Refused as refused:
                 return refused.settlement
             except own_transactions.NotSent as error:
                 return _ours(str(error))
             except own_transactions.AlreadyCarried:
-                transaction = yield from query(own_transactions.carrying, order.identity)
+                transaction = yield from query(own_transactions.carrying, charge.identity)
                 if transaction is None:
                     return Unknown("somebody else is settling it")
         yield from own_transactions.send(transaction)
-        return (yield from self._await(order, transaction))
+        return (yield from self._await(charge, transaction))
 
-    def _require_good_standing(self, order: Order, node: Node) -> Steps[None]:
+    def _require_good_standing(self, charge: Charge, node: Node) -> Steps[None]:
         """Raise `_Refused` for payers whose transactions fail at our cost, and where too much was
         lost so, for all who never paid here."""
-        if (yield from query(own_transactions.is_burning, order.payer)):
+        if (yield from query(own_transactions.is_burning, charge.payer)):
             try:
-                is_contract = yield from node.has_code(order.payer)
+                is_contract = yield from node.has_code(charge.payer)
             except NodeError as error:
                 raise _Refused(_ours(str(error))) from error
             if is_contract:
                 # Its code decides anew each time: what failed once can be made to fail for ever.
                 raise _Refused(Rejected(Code.PAYER_REVERTED))
             raise _Refused(Unknown("it waits: a transaction for this payer failed of late"))
-        burnt = (yield from query(own_transactions.burnt_of_late)).get(order.offer.network, 0)
+        burnt = (yield from query(own_transactions.burnt_of_late)).get(charge.offer.network, 0)
         if burnt >= self._settings.gas_lost_per_hour and not (
-            yield from query(_has_paid, order.payer)
+            yield from query(_has_paid, charge.payer)
         ):
             raise _Refused(_ours("too much gas went for failed transactions within an hour"))
 
     def _on_its_way(
-        self, order: Order, transaction: Transaction | None
+        self, charge: Charge, transaction: Transaction | None
     ) -> Steps[Transaction | None]:
         """The newest transaction that carries it already, unless that came to nothing.
 
@@ -109,70 +108,70 @@ class OnchainFacilitator:
             return transaction
         receipt = yield from own_transactions.find_receipt(transaction)
         if receipt is not None:
-            return transaction if paid_in(order, receipt) else None
+            return transaction if paid_in(charge, receipt) else None
         yield from query(own_transactions.reopen, transaction)
         return transaction
 
-    def verify(self, order: Order) -> Steps[Verdict]:
+    def verify(self, charge: Charge) -> Steps[Verdict]:
         """By the official package, which simulates."""
-        if nodes.of(order.offer.network) is None or not self._settings.gas_key:
+        if nodes.of(charge.offer.network) is None or not self._settings.gas_key:
             return Verdict(None, "no node or no gas key")
         from . import official
 
         try:
-            return (yield from query(official.verify, order, self._settings))
+            return (yield from query(official.verify, charge, self._settings))
         except Exception as error:
             return Verdict(None, f"could not be verified ({type(error).__name__})")
 
-    def can_carry(self, order: Order) -> Steps[bool]:
+    def can_carry(self, charge: Charge) -> Steps[bool]:
         """Whether it can go into one transaction with others: a plain key's, at whose address no
         code lives. A contract could use up the gas of all of them. Raises `NodeError`."""
-        node = nodes.of(order.offer.network)
-        call = exact.named(order.offer.scheme).call(order.payload, order.offer)
-        if node is None or call is None or not exact.is_plain(order.payload):
+        node = nodes.of(charge.offer.network)
+        call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
+        if node is None or call is None or not exact.is_plain(charge.payload):
             return False
-        key, now = (order.offer.network, order.payer), time.monotonic()
+        key, now = (charge.offer.network, charge.payer), time.monotonic()
         if _plain.get(key, 0.0) > now:
             return True
-        if (yield from node.has_code(order.payer)):
+        if (yield from node.has_code(charge.payer)):
             return False
-        if (yield from query(own_transactions.is_burning, order.payer)):
+        if (yield from query(own_transactions.is_burning, charge.payer)):
             return False
         _plain[key] = now + PLAIN_FOR
         return True
 
     def carry(
         self,
-        orders: Sequence[Order],
-        written: Callable[[Transaction, list[Order]], None],
-    ) -> Steps[list[Order]]:
+        charges: Sequence[Charge],
+        written: Callable[[Transaction, list[Charge]], None],
+    ) -> Steps[list[Charge]]:
         """Settle many of one network in one transaction, after a simulation of it.
 
         `written` is called with those that it carries, in the database transaction that writes
-        it. Returns the others. Who carries them finds out what becomes of it by the outbox.
-        Raises `outbox.NotSent`.
+        it. Returns the others. Who carries them finds out what becomes of it by looking after it.
+        Raises `NotSent`.
         """
-        network = orders[0].offer.network
+        network = charges[0].offer.network
         node, key = nodes.of(network), self._settings.gas_key
         if node is None or not key:
             raise own_transactions.NotSent(
                 "there is no node" if node is None else "there is no gas key"
             )
-        calls = [_call(order) for order in orders]
+        calls = [_call(charge) for charge in charges]
         results = yield from self._simulate(node, network, calls)
         crashpoints.reach("batch: simulated")
         good = [i for i, (worked, _) in enumerate(results) if worked]
-        refused = [orders[i] for i, (worked, _) in enumerate(results) if not worked]
+        refused = [charges[i] for i, (worked, _) in enumerate(results) if not worked]
         if not good:
             return refused
-        carried = [orders[i] for i in good]
+        carried = [charges[i] for i in good]
         transaction = yield from own_transactions.write(
             key,
             network,
             transactions.MULTICALL3,
             transactions.aggregate([calls[i] for i in good]),
             transactions.GAS_BASE + transactions.GAS_EACH * len(good),
-            [order.identity for order in carried],
+            [charge.identity for charge in carried],
             also=lambda transaction: written(transaction, carried),
         )
         crashpoints.reach("batch: written")
@@ -198,14 +197,14 @@ class OnchainFacilitator:
             raise own_transactions.NotSent("cannot simulate: an answer of another length")
         return results
 
-    def _prepare(self, order: Order, node: Node) -> Steps[tuple[str, str, int]]:
-        """The call that settles an order, simulated: contract, data, gas limit."""
-        call = exact.named(order.offer.scheme).call(order.payload, order.offer)
+    def _prepare(self, charge: Charge, node: Node) -> Steps[tuple[str, str, int]]:
+        """The call that settles an charge, simulated: contract, data, gas limit."""
+        call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
         if call is None:
             from . import official
 
             try:
-                return (yield from query(official.calls, order, self._settings))
+                return (yield from query(official.calls, charge, self._settings))
             except official.Refused as refused:
                 raise _Refused(Rejected(refused.reason)) from refused
             except Exception as error:
@@ -216,7 +215,7 @@ class OnchainFacilitator:
         try:
             # As it will be: by this sender, at this price, with no more gas than we pay for.
             key = self._settings.gas_key
-            price = yield from own_transactions.price_of_gas(order.offer.network, key, gas)
+            price = yield from own_transactions.price_of_gas(charge.offer.network, key, gas)
             yield from node.eth_call(*call, sender, gas=gas, gas_price=price)
         except Reverted as reverted:
             raise _Refused(_refusal(str(reverted))) from reverted
@@ -224,14 +223,14 @@ class OnchainFacilitator:
             raise _Refused(_ours(str(error))) from error
         return (*call, gas)
 
-    def _await(self, order: Order, transaction: Transaction) -> Steps[Settlement]:
+    def _await(self, charge: Charge, transaction: Transaction) -> Steps[Settlement]:
         patience = self._settings.facilitator_read_timeout
         receipt = yield from own_transactions.wait_for(transaction, patience)
         if receipt is None:
             return Unknown("no block has it yet", transaction.hash)
-        if paid_in(order, receipt):
+        if paid_in(charge, receipt):
             return Settled(receipt.transaction)
-        yield from query(own_transactions.note_burnt, order.payer)
+        yield from query(own_transactions.note_burnt, charge.payer)
         return Unknown("transaction_failed", receipt.transaction)
 
 
@@ -250,13 +249,13 @@ class _Refused(Exception):
         self.settlement = settlement
 
 
-def paid_in(order: Order, receipt: TransactionReceipt) -> bool:
-    """Whether a transaction moved an order's money."""
-    return exact.named(order.offer.scheme).paid_in(order.payload, order.offer, receipt)
+def paid_in(charge: Charge, receipt: TransactionReceipt) -> bool:
+    """Whether a transaction moved an charge's money."""
+    return exact.named(charge.offer.scheme).paid_in(charge.payload, charge.offer, receipt)
 
 
-def _call(order: Order) -> tuple[str, str]:
-    call = exact.named(order.offer.scheme).call(order.payload, order.offer)
+def _call(charge: Charge) -> tuple[str, str]:
+    call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
     if call is None:
         raise ValueError("it cannot be carried with others")
     return call

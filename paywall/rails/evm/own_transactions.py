@@ -22,6 +22,7 @@ from paywall import conf, durable
 from paywall.effects import query, wait
 from paywall.logs import plain
 from paywall.models import Carriage, Tally, Transaction, Wallet
+from paywall.rails.base import Unreachable
 from paywall.rails.evm import networks, nodes, transactions
 from paywall.rails.evm.rpc import Node, NodeError
 from paywall.rails.evm.transactions import GWEI, Draft, Fees
@@ -44,7 +45,7 @@ SEND_AGAIN_AFTER = timedelta(seconds=10)
 _IS_THERE = ("already known", "already imported", "known transaction")
 
 
-class NotSent(Exception):
+class NotSent(Unreachable):
     """Certain: nothing was written and nothing was sent."""
 
 

@@ -16,15 +16,16 @@ from paywall import conf, durable
 from paywall.effects import run
 from paywall.models import Payment, Refund
 from paywall.models.payments import State
-from paywall.rails.evm import confirmation, exact, networks, nodes, transactions, transfers
-from paywall.rails.evm.rpc import NodeError
-from paywall.settlement import refunds
+
+from . import confirmation, exact, networks, nodes, refunds, transactions, transfers
+from .rpc import NodeError
 
 if TYPE_CHECKING:
     from paywall.models import Account
-    from paywall.rails.evm.confirmation import Group
-    from paywall.rails.evm.rpc import Node
-    from paywall.rails.evm.transfers import Transfer
+
+    from .confirmation import Group
+    from .rpc import Node
+    from .transfers import Transfer
 
 Progress = Callable[[int, int], None]
 """Called with blocks read, and blocks in all."""
@@ -65,15 +66,47 @@ class Comparison:
             and self.on_chain_units == self.in_ledger_units
         )
 
+    @property
+    def strictly_agrees(self) -> bool:
+        """And no other money came in."""
+        return self.agrees and not self.unmatched
+
     def amount(self, units: int) -> Decimal:
         return Decimal(units).scaleb(-self.account.decimals)
+
+    def lines(self, most: int) -> Iterator[str]:
+        """For people; of each kind of difference so many at most."""
+        symbol = self.account.symbol
+        yield f"{self.account}, blocks {self.first_block} to {self.last_block}"
+        rows = [
+            ("payments on the chain", self.on_chain, self.on_chain_units),
+            ("payments in the ledger", self.in_ledger, self.in_ledger_units),
+            ("on their way", self.in_flight, None),
+            ("missing on the chain", len(self.missing), sum(p.atomic_amount for p in self.missing)),
+            ("extra on the chain", len(self.extra), sum(t.value for _, t in self.extra)),
+            ("other money in", len(self.unmatched), sum(t.value for t in self.unmatched)),
+            ("refunds", self.refunds, self.refunds_units),
+            ("refunds missing", len(self.refunds_missing), None),
+        ]
+        for name, number, units in rows:
+            amount = "" if units is None else f"{self.amount(units)} {symbol}"
+            yield f"  {name:<24}{number:>10}{amount:>28}"
+        for payment in self.missing[:most]:
+            yield f"  missing: payment {payment.pk}, {payment.reference}"
+        for payment, transfer in self.extra[:most]:
+            yield f"  extra: payment {payment.pk} is {payment.state}, {transfer.transaction}"
+        for transfer in self.unmatched[:most]:
+            amount = f"{self.amount(transfer.value)} {symbol}"
+            yield f"  unmatched: {amount} from {transfer.payer}, {transfer.transaction}"
+        for refund in self.refunds_missing[:most]:
+            yield f"  refund missing: {refund.pk}, {refund.reference}"
 
     def json(self) -> dict[str, Any]:
         return {
             "account": str(self.account),
             "network": self.account.network,
-            "asset": self.account.asset,
-            "payTo": self.account.pay_to,
+            "asset": self.account.terms["asset"],
+            "payTo": self.account.terms["pay_to"],
             "firstBlock": self.first_block,
             "lastBlock": self.last_block,
             "agrees": self.agrees,
@@ -88,7 +121,7 @@ class Comparison:
             ],
             "unmatched": [_transfer_json(transfer) for transfer in self.unmatched],
             "refundsMissing": [
-                {"refund": refund.pk, "transaction": refund.tx_hash, "amount": refund.amount}
+                {"refund": refund.pk, "transaction": refund.reference, "amount": refund.amount}
                 for refund in self.refunds_missing
             ],
         }
@@ -142,15 +175,15 @@ def _compare(comparison: Comparison, first: int, last: int, incoming: Iterable[T
     confirmed = {
         payment.identity: payment
         for payment in ours.filter(
-            state=State.CONFIRMED, block_number__gte=first, block_number__lte=last
+            state=State.CONFIRMED, position__gte=first, position__lte=last
         ).defer("payload")
     }
     comparison.in_ledger += len(confirmed)
-    comparison.in_ledger_units += sum(int(payment.amount) for payment in confirmed.values())
+    comparison.in_ledger_units += sum(payment.atomic_amount for payment in confirmed.values())
     without_nonce = _without_nonce(confirmed.values())
     others: list[tuple[str | None, Transfer]] = []
     for transfer in incoming:
-        if transfer.to != account.pay_to:
+        if transfer.to != account.terms["pay_to"]:
             continue
         identity = exact.identify(account.network, transfer)
         key = (transfer.transaction, transfer.payer, transfer.value)
@@ -175,7 +208,7 @@ def _without_nonce(
     found: dict[tuple[str, str, int], list[Payment]] = {}
     for payment in payments:
         if not payment.identity.startswith(exact.FOUND_IN_LOGS):
-            key = (payment.tx_hash, payment.payer, int(payment.amount))
+            key = (payment.reference, str(payment.payer), payment.atomic_amount)
             found.setdefault(key, []).append(payment)
     return found
 
@@ -199,19 +232,19 @@ def _compare_refunds(comparison: Comparison, node: Node) -> None:
     )
     if not confirmed.exists():
         return
-    senders = {account.pay_to, *confirmed.values_list("sender", flat=True)} - {""}
+    senders = {account.terms["pay_to"], *confirmed.values_list("sender", flat=True)} - {""}
     if key := conf.get().treasury_key:
         senders.add(transactions.wallet(key).address)
     went_out: set[tuple[str, str, int]] = set()
     for start, end in _chunks(comparison.first_block, comparison.last_block):
-        out = run(transfers.outgoing(node, account.asset, sorted(senders), start, end))
+        out = run(transfers.outgoing(node, account.terms["asset"], sorted(senders), start, end))
         went_out |= {(transfer.transaction, transfer.to, transfer.value) for transfer in out}
     for refund in confirmed.select_related("payment").iterator(chunk_size=2_000):
-        if (refund.tx_hash, refund.payment.payer, int(refund.amount)) in went_out:
+        if (refund.reference, refund.payment.payer, int(refund.amount)) in went_out:
             comparison.refunds += 1
             comparison.refunds_units += int(refund.amount)
             continue
-        receipt = run(node.receipt(refund.tx_hash))
+        receipt = run(node.receipt(refund.reference))
         if receipt is None or not refunds.proves(refund, receipt):
             comparison.refunds_missing.append(refund)
         elif comparison.first_block <= receipt.block_number <= comparison.last_block:
@@ -224,8 +257,8 @@ def _payment_json(payment: Payment) -> dict[str, Any]:
         "payment": payment.pk,
         "state": payment.state,
         "payer": payment.payer,
-        "amount": payment.amount,
-        "transaction": payment.tx_hash,
+        "amount": str(payment.atomic_amount),
+        "transaction": payment.reference,
     }
 
 

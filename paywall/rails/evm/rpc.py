@@ -10,6 +10,7 @@ import httpx
 
 from paywall.effects import Send, Steps, send
 from paywall.logs import plain
+from paywall.rails.base import Unreachable
 
 from .addresses import topic
 
@@ -20,7 +21,7 @@ AVOIDED_FOR = 30
 """Seconds for which a node that failed is asked last."""
 
 
-class NodeError(Exception):
+class NodeError(Unreachable):
     """The node cannot be reached, answers nonsense, or answers with an error."""
 
 

@@ -1,18 +1,15 @@
-"""Who verifies and settles."""
+"""Who settles: the rail of an offer says who they are, and health which of them are well."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from paywall import conf, durable
-from paywall.effects import query
 from paywall.exceptions import Code, Unavailable
-from paywall.models import Account
-from paywall.rails.evm.onchain import OnchainFacilitator, paid_in
+from paywall.rails import registry
+from paywall.rails.base import Facilitator, Settles
 
 from . import health
-from .base import Facilitator, Order, Verdict
 from .http import HttpFacilitator
 
 if TYPE_CHECKING:
@@ -21,54 +18,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def for_account(account_id: int) -> Steps[list[Facilitator]]:
-    """Those that settle for an account, in the order in which they shall be tried.
+def for_account(rail: str, account_id: int) -> Steps[list[Facilitator]]:
+    """Those that settle for an account, in the order in which they shall be tried; at least one.
 
-    Raises `Unavailable` where there is none, or none to trust.
+    Raises `Unavailable`.
     """
-    names = list(conf.get().remotes())
-    if len(names) > 1:
-        chosen = yield from query(_chosen_for, account_id)
-        names = yield from health.in_order([n for n in chosen if n in names] or names)
-    found = [get(name) for name in names if _can_be_trusted(name)]
-    if not found:
-        log.error("There is no facilitator to settle with: see `manage.py check`")
-        raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
-    return found
+    return (yield from _rail(rail).facilitators(account_id))
 
 
-def get(name: str) -> Facilitator:
+def get(rail: str, name: str) -> Facilitator:
     """A facilitator by name. Raises `Unavailable` if the settings do not know it any more."""
-    settings = conf.get()
-    remotes = settings.remotes()
-    if name not in remotes:
-        log.error("The facilitator %r is gone from the settings", name)
+    return _rail(rail).facilitator(name)
+
+
+def _rail(name: str) -> Settles:
+    rail = registry.able(name, Settles)
+    if rail is None:
+        log.error("Nothing settles on the rail %r: see `manage.py check`", name)
         raise Unavailable(Code.FACILITATOR_UNAVAILABLE)
-    remote = remotes[name]
-    if remote is None:
-        return OnchainFacilitator(name, settings)
-    return HttpFacilitator(name, remote, settings)
+    return rail
 
 
-def _can_be_trusted(name: str) -> bool:
-    remote = conf.get().remotes()[name]
-    if remote is not None and conf.is_exposed(remote.url):
-        log.error("The facilitator %s is not at https: payments are not taken over it", name)
-        return False
-    return True
-
-
-def _chosen_for(account_id: int) -> list[str]:
-    return Account.objects.using(durable.alias()).get(pk=account_id).facilitator_names()
-
-
-__all__ = [
-    "Facilitator",
-    "OnchainFacilitator",
-    "Order",
-    "Verdict",
-    "for_account",
-    "get",
-    "health",
-    "paid_in",
-]
+__all__ = ["Facilitator", "HttpFacilitator", "for_account", "get", "health"]

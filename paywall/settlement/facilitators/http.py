@@ -24,13 +24,13 @@ from x402.schemas import (
 from paywall.effects import Send, send
 from paywall.exceptions import Code
 from paywall.logs import plain
-from paywall.rails.evm import networks
-from paywall.rails.evm.addresses import is_transaction_hash
-from paywall.vocabulary import Rejected, Settled, Settlement, Unknown
-
-from .base import Order, Verdict
+from paywall.protocols.x402 import v1_names
+from paywall.protocols.x402.requirements import requirements
+from paywall.vocabulary import Charge, Rejected, Settled, Settlement, Unknown, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paywall.conf import Remote, Settings
     from paywall.effects import Steps
 
@@ -67,15 +67,23 @@ _REASON = re.compile(r"\w{1,100}", re.ASCII)
 class HttpFacilitator:
     """Settles over HTTP, once a call: whether to ask again is not for here to decide."""
 
-    def __init__(self, name: str, remote: Remote, settings: Settings) -> None:
+    def __init__(
+        self,
+        name: str,
+        remote: Remote,
+        settings: Settings,
+        is_reference: Callable[[object], bool],
+    ) -> None:
+        """`is_reference` says whether an answer's transaction can be one."""
         self.name = name
+        self._is_reference = is_reference
         self._remote = remote
         self._settings = settings
         self._url = remote.url.rstrip("/")
 
-    def settle(self, order: Order) -> Steps[Settlement]:
+    def settle(self, charge: Charge) -> Steps[Settlement]:
         try:
-            request = self._request("settle", order)
+            request = self._request("settle", charge)
         except Exception as error:
             # The site's own hook for the headers can fail in any way; nothing was sent.
             log.exception("The request to /settle could not be made")
@@ -90,11 +98,11 @@ class HttpFacilitator:
             )
         except Exception as error:
             return Unknown(f"no answer ({type(error).__name__})")
-        return _settlement(response, order)
+        return _settlement(response, charge, self._is_reference)
 
-    def verify(self, order: Order) -> Steps[Verdict]:
+    def verify(self, charge: Charge) -> Steps[Verdict]:
         try:
-            response = yield from send(self._request("verify", order))
+            response = yield from send(self._request("verify", charge))
             answer = VerifyResponse.model_validate(response.json(), strict=True)
         except Exception as error:
             return Verdict(None, f"no usable answer ({type(error).__name__})")
@@ -104,12 +112,12 @@ class HttpFacilitator:
             return Verdict(None, f"valid, with status {response.status_code}")
         return Verdict(answer.is_valid, _named(answer.invalid_reason))
 
-    def _request(self, endpoint: str, order: Order) -> Send:
+    def _request(self, endpoint: str, charge: Charge) -> Send:
         settings = self._settings
         return Send(
             "POST",
             f"{self._url}/{endpoint}",
-            json=_body(order),
+            json=_body(charge),
             headers=self._remote.headers(endpoint),
             timeout=httpx.Timeout(
                 settings.facilitator_read_timeout,
@@ -119,22 +127,24 @@ class HttpFacilitator:
         )
 
 
-def _body(order: Order) -> dict[str, Any]:
+def _body(charge: Charge) -> dict[str, Any]:
     """The request of both endpoints, in x402 v2 however the buyer's payment travelled."""
-    requirements = PaymentRequirements.model_validate(order.offer.requirements())
+    wanted = PaymentRequirements.model_validate(requirements(charge.offer))
     request = SettleRequest(
         x402_version=2,
         payment_payload=PaymentPayload(
-            payload=dict(order.payload),
-            accepted=requirements,
-            resource=ResourceInfo(url=order.url),
+            payload=dict(charge.payload),
+            accepted=wanted,
+            resource=ResourceInfo(url=charge.url),
         ),
-        payment_requirements=requirements,
+        payment_requirements=wanted,
     )
     return request.model_dump(by_alias=True, exclude_none=True)
 
 
-def _settlement(response: httpx.Response, order: Order) -> Settlement:
+def _settlement(
+    response: httpx.Response, charge: Charge, is_reference: Callable[[object], bool]
+) -> Settlement:
     """What an answer of /settle proves."""
     status = response.status_code
     if status in NOT_PROCESSED:
@@ -146,15 +156,15 @@ def _settlement(response: httpx.Response, order: Order) -> Settlement:
         answer = SettleResponse.model_validate(response.json(), strict=True)
     except (ValidationError, ValueError):
         return Unknown(f"status {status} without a settlement response")
-    transaction = answer.transaction if is_transaction_hash(answer.transaction) else ""
+    transaction = answer.transaction if is_reference(answer.transaction) else ""
     if answer.success:
         if not response.is_success:
             return Unknown(f"success, with status {status}", transaction)
         if not transaction:
             return Unknown("success without a transaction")
-        if order.offer.network not in (answer.network, networks.from_v1_name(answer.network)):
+        if charge.offer.network not in (answer.network, v1_names.network(answer.network)):
             return Unknown("success on another network")
-        if answer.payer and answer.payer.lower() != order.payer.lower():
+        if answer.payer and answer.payer.lower() != charge.payer.lower():
             return Unknown("success for another payer", transaction)
         return Settled(transaction.lower())
     reason = _named(answer.error_reason)

@@ -6,6 +6,7 @@ import pytest
 from x402.mechanisms.evm.default_assets import DEFAULT_ASSETS
 from x402.mechanisms.evm.v1.constants import V1_NETWORK_CHAIN_IDS, V1_NETWORKS
 
+from paywall.protocols.x402 import v1_names
 from paywall.rails.evm import networks
 from paywall.rails.evm.addresses import is_checksummed
 from paywall.rails.evm.tokens import TOKENS, find_token
@@ -53,7 +54,9 @@ def test_v1_names_are_the_official_ones():
             for name, chain_id in V1_NETWORK_CHAIN_IDS.items()
             if f"eip155:{chain_id}" == network.id and name in V1_NETWORKS
         }
-        assert official == ({network.v1_name} if network.v1_name else set())
+        v1_name = v1_names.name(network.id)
+        assert official == ({v1_name} if v1_name else set())
+        assert v1_name is None or v1_names.network(v1_name) == network.id
 
 
 @pytest.mark.parametrize("nonsense", ["", "base", "eip155:", "eip155:0", "eip155:1x", "solana:5"])

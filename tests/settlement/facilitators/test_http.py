@@ -9,20 +9,24 @@ import pytest
 from paywall import conf
 from paywall.effects import arun, run
 from paywall.exceptions import Code
-from paywall.settlement.facilitators import Order
+from paywall.protocols.x402.requirements import requirements
+from paywall.rails.evm.addresses import is_transaction_hash
 from paywall.settlement.facilitators.http import HttpFacilitator
-from paywall.vocabulary import Offer, Rejected, Settled, Unknown
+from paywall.vocabulary import Charge, Offer, Rejected, Settled, Unknown
 from tests import doubles
 from tests.doubles import TX, Answer, failure, success
 
 OFFER = Offer(
+    rail="evm",
     scheme="exact",
     network="eip155:84532",
-    asset="0x036CbD53842c5426634e7929541eC2318f3dCF7e",
     amount=10000,
-    pay_to="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     timeout=300,
-    extra={"name": "USDC", "version": "2"},
+    terms={
+        "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+        "payTo": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        "extra": {"name": "USDC", "version": "2"},
+    },
     account_id=1,
     price_id=1,
     price=Decimal("0.01"),
@@ -31,7 +35,7 @@ OFFER = Offer(
     decimals=6,
 )
 PAYER = "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc"
-ORDER = Order(
+CHARGE = Charge(
     offer=OFFER,
     payload={"signature": "0x01", "authorization": {"from": PAYER}},
     payer=PAYER,
@@ -43,7 +47,7 @@ ORDER = Order(
 @pytest.fixture
 def double():
     with doubles.facilitator() as running:
-        running.settle = success()  # nobody signed the order above
+        running.settle = success()  # nobody signed the charge above
         yield running
 
 
@@ -51,12 +55,12 @@ def asked(**settings):
     read = conf.read(settings)
     remote = read.remotes()["default"]
     assert remote is not None
-    return HttpFacilitator("default", remote, read)
+    return HttpFacilitator("default", remote, read, is_transaction_hash)
 
 
 def settle(double, **settings):
     settings = {"FACILITATOR_URL": double.url, "FACILITATOR_READ_TIMEOUT": 1.0, **settings}
-    return run(asked(**settings).settle(ORDER))
+    return run(asked(**settings).settle(CHARGE))
 
 
 def test_a_named_transaction_is_settled(double):
@@ -67,10 +71,10 @@ def test_the_official_body_is_sent(double):
     settle(double)
     (sent,) = double.asked("/settle")
     assert sent["x402Version"] == 2
-    assert sent["paymentRequirements"] == OFFER.requirements()
-    assert sent["paymentPayload"]["accepted"] == OFFER.requirements()
-    assert sent["paymentPayload"]["payload"] == ORDER.payload
-    assert sent["paymentPayload"]["resource"] == {"url": ORDER.url}
+    assert sent["paymentRequirements"] == requirements(OFFER)
+    assert sent["paymentPayload"]["accepted"] == requirements(OFFER)
+    assert sent["paymentPayload"]["payload"] == CHARGE.payload
+    assert sent["paymentPayload"]["resource"] == {"url": CHARGE.url}
 
 
 def test_a_v1_name_of_the_network_will_do(double):
@@ -217,7 +221,7 @@ def test_connections_are_used_again(double):
 )
 def test_what_verify_says(double, answer, valid, reason):
     double.verify = answer
-    verdict = run(asked(FACILITATOR_URL=double.url).verify(ORDER))
+    verdict = run(asked(FACILITATOR_URL=double.url).verify(CHARGE))
     assert (verdict.valid, verdict.reason) == (valid, reason)
 
 
@@ -227,12 +231,12 @@ def test_what_verify_says(double, answer, valid, reason):
 )
 def test_a_verify_that_says_nothing(double, answer):
     double.verify = answer
-    verdict = run(asked(FACILITATOR_URL=double.url).verify(ORDER))
+    verdict = run(asked(FACILITATOR_URL=double.url).verify(CHARGE))
     assert verdict.valid is None
 
 
 async def _settle_async(double):
-    return await arun(asked(FACILITATOR_URL=double.url).settle(ORDER))
+    return await arun(asked(FACILITATOR_URL=double.url).settle(CHARGE))
 
 
 def test_the_same_on_an_event_loop(double):

@@ -1,4 +1,4 @@
-"""What the gate asks of a scheme: identity, local checks, and what the chain shows."""
+"""What the rail asks of a scheme: identity, local checks, and what the chain shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from paywall.effects import Steps
     from paywall.rails.evm.rpc import Node, TransactionReceipt
-    from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
+    from paywall.vocabulary import Claim, Credential, Finding, Offer
+
+    from ..evidence import Depth
 
 
 class Scheme(Protocol):
@@ -24,10 +26,6 @@ class Scheme(Protocol):
     @property
     def name(self) -> str:
         """Its x402 name, the `scheme` of an offer."""
-        ...
-
-    def extra_for(self, name: str, version: str) -> Mapping[str, str]:
-        """An offer's `extra`: what a buyer needs to sign for a token."""
         ...
 
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
@@ -41,16 +39,14 @@ class Scheme(Protocol):
         """
         ...
 
-    def read(
-        self, credential: Credential, offer: Offer, now: float, tolerance: float
-    ) -> Authorization:
-        """The authorization in one spelling, checked against the offer.
+    def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
+        """The claim: the authorization in one spelling, checked against the offer.
 
         `now` is Unix seconds, `tolerance` how far clocks may differ. Raises `Refused`.
         """
         ...
 
-    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+    def is_worth_asking(self, claim: Claim, node: Node | None) -> Steps[bool]:
         """Whether /verify can know better of an authorization that is not proven here.
 
         If not, a facilitator that says yes to everything could let a forger in. `node` is None
@@ -58,7 +54,7 @@ class Scheme(Protocol):
         """
         ...
 
-    def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
+    def can_afford(self, claim: Claim, offer: Offer, node: Node) -> Steps[bool]:
         """Whether the payer has the money now. Raises `NodeError`."""
         ...
 
@@ -73,7 +69,7 @@ class Scheme(Protocol):
         ...
 
     def find(
-        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, depth: Depth
     ) -> Steps[Finding]:
         """What the chain shows of an authorization, by its canonical payload."""
         ...
@@ -88,7 +84,7 @@ wallets round up. One that never ends could be sent again for ever."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Signed:
     """What a payer agreed to, whatever the kind of authorization."""
 
     to: str
@@ -98,7 +94,7 @@ class Terms:
 
     def check(self, offer: Offer, now: float, tolerance: float) -> None:
         """Raise `Refused` unless they are the offer's, and of this moment."""
-        if self.to != offer.pay_to:
+        if self.to != offer.terms["payTo"]:
             raise Refused(Code.WRONG_RECIPIENT)
         if self.value != offer.amount:
             raise Refused(Code.WRONG_AMOUNT)
@@ -111,15 +107,21 @@ class Terms:
             raise Refused(Code.VALID_TOO_LONG)
 
 
-def could_be_contract(authorization: Authorization, node: Node | None) -> Steps[bool]:
+def payload_of(claim: Claim) -> Mapping[str, Any]:
+    """A claim's payload: on this rail there always is one."""
+    assert claim.payload is not None
+    return claim.payload
+
+
+def could_be_contract(claim: Claim, node: Node | None) -> Steps[bool]:
     """Whether a signature can be a contract wallet's (ERC-1271, ERC-6492). Raises `NodeError`.
 
     One longer than a plain key's says so itself; 65 bytes only if code lives at the payer.
     """
-    signature = eip3009.read_signature(authorization.payload["signature"])
+    signature = eip3009.read_signature(payload_of(claim)["signature"])
     if len(signature) != eip3009.PLAIN_SIGNATURE_BYTES:
         return True
-    return node is not None and (yield from node.has_code(authorization.payer))
+    return node is not None and (yield from node.has_code(str(claim.payer)))
 
 
 _LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from paywall.exceptions import Code, Refused
 from paywall.rails.evm import eip3009, evidence, networks, transactions
 from paywall.rails.evm.eip3009 import TransferAuthorization
-from paywall.vocabulary import Authorization, Finding, Offer
+from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Terms, could_be_contract, moment
+from .base import Signed, could_be_contract, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.effects import Steps
+    from paywall.rails.evm.evidence import Depth
     from paywall.rails.evm.rpc import Node, TransactionReceipt
-    from paywall.vocabulary import Clue, Credential
+    from paywall.vocabulary import Credential
 
 _EARLIEST_USE = timedelta(minutes=15)
 """How long before our claim an authorization may have been used: clocks differ."""
@@ -38,7 +39,7 @@ class Eip3009:
             offer
             for offer in offers
             if offer.network == credential.network
-            and offer.pay_to == authorization.to
+            and offer.terms["payTo"] == authorization.to
             and offer.amount == authorization.value
         ]
         for offer in candidates:
@@ -50,19 +51,18 @@ class Eip3009:
         authorization, _ = _read(credential.payload)
         return [_identity(credential.network, asset, authorization) for asset in assets]
 
-    def read(
-        self, credential: Credential, offer: Offer, now: float, tolerance: float
-    ) -> Authorization:
+    def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
         authorization, signature = _read(credential.payload)
-        terms = Terms(
+        signed = Signed(
             authorization.to,
             authorization.value,
             authorization.valid_after,
             authorization.valid_before,
         )
-        terms.check(offer, now, tolerance)
-        return Authorization(
-            identity=_identity(offer.network, offer.asset, authorization),
+        signed.check(offer, now, tolerance)
+        return Claim(
+            amount=offer.amount,
+            identity=_identity(offer.network, offer.terms["asset"], authorization),
             payer=authorization.payer,
             expires_at=moment(authorization.valid_before),
             payload={
@@ -73,32 +73,36 @@ class Eip3009:
             proven=eip3009.signer(_digest(authorization, offer), signature) == authorization.payer,
         )
 
-    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+    def is_worth_asking(self, claim: Claim, node: Node | None) -> Steps[bool]:
         """Only a contract wallet's signature is not for us to check."""
-        return (yield from could_be_contract(authorization, node))
+        return (yield from could_be_contract(claim, node))
 
     def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
         authorization, signature = _read(payload)
         if signature.endswith(_NOT_DEPLOYED):
             return None
-        return offer.asset, transactions.transfer_with_authorization(authorization, signature)
+        return offer.terms["asset"], transactions.transfer_with_authorization(
+            authorization, signature
+        )
 
     def paid_in(
         self, payload: Mapping[str, Any], offer: Offer, receipt: TransactionReceipt
     ) -> bool:
-        question = evidence.Question(offer.asset, _read(payload)[0], since=0, confirmations=1)
+        question = evidence.Question(
+            offer.terms["asset"], _read(payload)[0], since=0, confirmations=1
+        )
         return evidence.moved(receipt, question)
 
     def find(
-        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, depth: Depth
     ) -> Steps[Finding]:
         question = evidence.Question(
-            token=offer.asset,
+            token=offer.terms["asset"],
             authorization=_read(payload)[0],
-            since=int((clue.since - _EARLIEST_USE).timestamp()),
-            confirmations=clue.confirmations,
-            transaction=clue.transaction,
-            log_range=clue.log_range,
+            since=int((depth.since - _EARLIEST_USE).timestamp()),
+            confirmations=depth.confirmations,
+            transaction=depth.transaction,
+            log_range=depth.log_range,
         )
         chain_id = networks.chain_id(offer.network)
         return (yield from evidence.on_chain(node, chain_id, evidence.look(node, question)))
@@ -123,7 +127,8 @@ def _identity(network: str, asset: str, authorization: TransferAuthorization) ->
 
 
 def _digest(authorization: TransferAuthorization, offer: Offer) -> bytes:
+    extra, chain_id = offer.terms["extra"], networks.chain_id(offer.network)
     domain = eip3009.domain_separator(
-        offer.extra["name"], offer.extra["version"], networks.chain_id(offer.network), offer.asset
+        extra["name"], extra["version"], chain_id, offer.terms["asset"]
     )
     return authorization.digest(domain)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 from paywall.exceptions import Code, Refused
 from paywall.rails.evm import eip3009, evidence, networks, permit2
 from paywall.rails.evm.permit2 import PermitTransfer
-from paywall.vocabulary import Authorization, Finding, Offer
+from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Terms, could_be_contract, moment
+from .base import Signed, could_be_contract, moment, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.effects import Steps
+    from paywall.rails.evm.evidence import Depth
     from paywall.rails.evm.rpc import Node, TransactionReceipt
-    from paywall.vocabulary import Clue, Credential
+    from paywall.vocabulary import Credential
 
 
 class Permit2:
@@ -30,17 +31,16 @@ class Permit2:
     def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
         return [_identity(credential.network, _read(credential.payload)[0])]
 
-    def read(
-        self, credential: Credential, offer: Offer, now: float, tolerance: float
-    ) -> Authorization:
+    def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
         permit, signature = _read(credential.payload)
         if permit.spender != permit2.PROXY:
             raise Refused(Code.NO_MATCHING_OFFER, "The spender is not x402's Permit2 proxy.")
-        if permit.token != offer.asset:
+        if permit.token != offer.terms["asset"]:
             raise Refused(Code.NO_MATCHING_OFFER, "The payment is in another token.")
-        terms = Terms(permit.to, permit.value, permit.valid_after, permit.deadline)
-        terms.check(offer, now, tolerance)
-        return Authorization(
+        signed = Signed(permit.to, permit.value, permit.valid_after, permit.deadline)
+        signed.check(offer, now, tolerance)
+        return Claim(
+            amount=offer.amount,
             identity=_identity(offer.network, permit),
             payer=permit.payer,
             expires_at=moment(permit.deadline),
@@ -52,13 +52,13 @@ class Permit2:
             network=offer.network,
         )
 
-    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
+    def is_worth_asking(self, claim: Claim, node: Node | None) -> Steps[bool]:
         """/verify knows the allowance; a plain key's signature is checked here all the same."""
-        permit, signature = _read(authorization.payload)
-        digest = permit.digest(networks.chain_id(authorization.network))
+        permit, signature = _read(payload_of(claim))
+        digest = permit.digest(networks.chain_id(claim.network))
         if eip3009.signer(digest, signature) == permit.payer:
             return True
-        return (yield from could_be_contract(authorization, node))
+        return (yield from could_be_contract(claim, node))
 
     def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
         return None  # allowances come into it: the official package knows how
@@ -69,9 +69,9 @@ class Permit2:
         return permit2.moved(receipt, _read(payload)[0])
 
     def find(
-        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, depth: Depth
     ) -> Steps[Finding]:
-        question = permit2.Question(_read(payload)[0], clue.confirmations, clue.transaction)
+        question = permit2.Question(_read(payload)[0], depth.confirmations, depth.transaction)
         chain_id = networks.chain_id(offer.network)
         return (yield from evidence.on_chain(node, chain_id, permit2.look(node, question)))
 

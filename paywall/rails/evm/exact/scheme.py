@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from paywall.rails.evm.evidence import balance
 
+from .base import payload_of
 from .eip3009 import Eip3009
 from .permit2 import Permit2
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.effects import Steps
+    from paywall.rails.evm.evidence import Depth
     from paywall.rails.evm.rpc import Node, TransactionReceipt
-    from paywall.vocabulary import Authorization, Clue, Credential, Finding, Offer
+    from paywall.vocabulary import Claim, Credential, Finding, Offer
 
 _EIP3009, _PERMIT2 = Eip3009(), Permit2()
 
@@ -28,9 +30,6 @@ class ExactEvm:
 
     name = "exact"
 
-    def extra_for(self, name: str, version: str) -> Mapping[str, str]:
-        return {"name": name, "version": version}
-
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
         fitting = [offer for offer in offers if offer.scheme == self.name]
         return _kind_of(credential.payload).pick(credential, fitting)
@@ -38,16 +37,14 @@ class ExactEvm:
     def identities(self, credential: Credential, assets: Sequence[str]) -> list[str]:
         return _kind_of(credential.payload).identities(credential, assets)
 
-    def read(
-        self, credential: Credential, offer: Offer, now: float, tolerance: float
-    ) -> Authorization:
+    def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
         return _kind_of(credential.payload).read(credential, offer, now, tolerance)
 
-    def is_worth_asking(self, authorization: Authorization, node: Node | None) -> Steps[bool]:
-        return _kind_of(authorization.payload).is_worth_asking(authorization, node)
+    def is_worth_asking(self, claim: Claim, node: Node | None) -> Steps[bool]:
+        return _kind_of(payload_of(claim)).is_worth_asking(claim, node)
 
-    def can_afford(self, authorization: Authorization, offer: Offer, node: Node) -> Steps[bool]:
-        return (yield from balance(node, offer.asset, authorization.payer)) >= offer.amount
+    def can_afford(self, claim: Claim, offer: Offer, node: Node) -> Steps[bool]:
+        return (yield from balance(node, offer.terms["asset"], str(claim.payer))) >= claim.amount
 
     def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
         return _kind_of(payload).call(payload, offer)
@@ -58,9 +55,9 @@ class ExactEvm:
         return _kind_of(payload).paid_in(payload, offer, receipt)
 
     def find(
-        self, payload: Mapping[str, Any], offer: Offer, node: Node, clue: Clue
+        self, payload: Mapping[str, Any], offer: Offer, node: Node, depth: Depth
     ) -> Steps[Finding]:
-        return _kind_of(payload).find(payload, offer, node, clue)
+        return _kind_of(payload).find(payload, offer, node, depth)
 
 
 def _kind_of(payload: Mapping[str, Any]) -> Eip3009 | Permit2:

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from paywall import business_days, durable
 from paywall.management.progress import bar
 from paywall.models import Account, Price, Resource
-from paywall.rails.evm.tokens import TOKENS
+from paywall.rails.evm.terms import account_for
 from paywall.reports import rollups
 from site_demo.magazine import fake
 from site_demo.magazine.fake import Till, Ware, Year
@@ -59,11 +59,9 @@ class Command(BaseCommand):
     def _tills(self) -> list[Till]:
         found = []
         for key, weight in (("usdc-base", 62), ("usdc-polygon", 24), ("eurc-base", 14)):
-            account = Account(pay_to=SELLER, enabled=False)
-            account.use(TOKENS[key])
-            same = Account.objects.filter(
-                network=account.network, asset=account.asset, pay_to=account.pay_to
-            ).first()
+            account = account_for(key, SELLER, enabled=False)
+            account.clean()
+            same = Account.objects.filter(rail=account.rail, identity=account.identity).first()
             if same is None:
                 account.save()
             found.append(Till(same or account, weight))

@@ -14,6 +14,7 @@ from django.db import transaction
 from paywall.catalog import declarations
 from paywall.models import Account, Audience, Price, Resource
 from paywall.rails.evm import networks
+from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import find_token
 from site_demo.magazine.articles import ARTICLES
 from site_demo.magazine.models import Article
@@ -55,21 +56,28 @@ class Command(BaseCommand):
                 raise CommandError("Set PAYWALL_PAY_TO to your address: this is real money.")
             pay_to = PLAY_MONEY_ADDRESS
             self.stdout.write(f"PAYWALL_PAY_TO is not set: play money goes to {pay_to}.")
-        account = Account(pay_to=pay_to, network=network, asset=asset)
         token = find_token(network, asset)
         if token is not None:
-            account.use(token)
+            account = account_for(token.key, pay_to)
         else:
-            account.symbol, account.eip712_name, account.eip712_version = "USDC", "USDC", "2"
-            account.confirmations = 1
+            account = Account(
+                rail="evm",
+                network=network,
+                symbol="USDC",
+                terms={
+                    "asset": asset,
+                    "pay_to": pay_to,
+                    "eip712_name": "USDC",
+                    "eip712_version": "2",
+                    "confirmations": 1,
+                },
+            )
         try:
             account.clean_fields()
             account.clean()
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from error
-        same = Account.objects.filter(
-            network=account.network, asset=account.asset, pay_to=account.pay_to
-        ).first()
+        same = Account.objects.filter(rail=account.rail, identity=account.identity).first()
         if same is None:
             account.save()
         else:

@@ -16,7 +16,8 @@ from x402.schemas import (
     PaymentRequirementsV1,
 )
 
-from paywall.rails.evm import exact, networks, nodes
+from paywall.protocols.x402 import v1_names
+from paywall.rails.evm import exact, nodes
 from paywall.rails.evm.addresses import checksum, read_uint256
 from paywall.vocabulary import Offer
 
@@ -73,7 +74,7 @@ def _v2(payload: Any, requirements: Any) -> Asked:
 def _v1(payload: Any, requirements: Any) -> Asked:
     presented = PaymentPayloadV1.model_validate(payload)
     wanted = PaymentRequirementsV1.model_validate(requirements)
-    network = networks.from_v1_name(wanted.network)
+    network = v1_names.network(wanted.network)
     if network is None or presented.network != wanted.network:
         raise Malformed("the network is not known")
     offer = _offer(
@@ -107,13 +108,16 @@ def _offer(
     if max(len(str(extra[name])) for name in ("name", "version")) > LONGEST_NAME:
         raise Malformed("the token's EIP-712 name or version is too long")
     return Offer(
+        rail="evm",
         scheme=scheme,
         network=network,
-        asset=checksum(asset),
         amount=read_uint256(amount),
-        pay_to=checksum(pay_to),
         timeout=timeout,
-        extra={"name": str(extra["name"]), "version": str(extra["version"])},
+        terms={
+            "asset": checksum(asset),
+            "payTo": checksum(pay_to),
+            "extra": {"name": str(extra["name"]), "version": str(extra["version"])},
+        },
         account_id=0,
         price_id=0,
         price=Decimal(0),

@@ -1,0 +1,74 @@
+"""What a way in is: a reason to let a request through that brings no payment of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from paywall.catalog import audiences
+from paywall.effects import query
+from paywall.entry import responses
+from paywall.protocols import registry as protocols
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from paywall.catalog.audiences import Quote
+    from paywall.catalog.offers import ForSale
+    from paywall.effects import Steps
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request for something that is sold."""
+
+    request: HttpRequest
+    sale: ForSale
+    """As it is sold to everyone."""
+    is_a_question: bool = False
+    """Its method only asks about the resource: such a visit takes nothing up."""
+    _quote: Quote | None = None
+
+    @property
+    def brings_payment(self) -> bool:
+        """Whether it has a credential with it, good or bad."""
+        return protocols.brings_credential(self.request.META)
+
+    def quote(self) -> Steps[Quote]:
+        """How the resource is sold to who asks."""
+        if self._quote is None:
+            if self.sale.tiers:
+                self._quote = yield from query(audiences.quote, self.request, self.sale)
+            else:
+                self._quote = audiences.Quote(self.sale)
+        return self._quote
+
+
+class Ticket:
+    """What lets one request through. It is told how that ended, once: used, or given back."""
+
+    def use(self) -> Steps[None]:
+        """The view delivered, and its response is about to go out. Raises `StaleMove` where
+        somebody else used the same ticket meanwhile: then it does not go out."""
+        return
+        yield
+
+    def give_back(self) -> Steps[None]:
+        """Nothing was delivered."""
+        return
+        yield
+
+    def mark(self, response: HttpResponseBase) -> None:
+        """Put on the response what its reader should know."""
+        responses.keep_private(response)
+
+
+class Way:
+    """One kind of reason. Its own rows it writes itself; money it never touches."""
+
+    name: ClassVar[str]
+
+    def admit(self, visit: Visit) -> Steps[Ticket | None]:
+        """A ticket, or None: then the next way is asked, and at last for money."""
+        raise NotImplementedError

@@ -1,0 +1,48 @@
+"""The 402 of one resource, in all protocols: JSON made once, filled for each request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from paywall.exceptions import SENTENCES, Code
+
+from .base import fill
+from .problem import members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .base import Part
+
+
+class Challenge:
+    """The parts of all protocols together. To the body the members of RFC 9457 and our `code` are
+    added, so that one body serves every reader."""
+
+    __slots__ = ("_body", "_parts", "_usual_problem")
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = tuple(parts)
+        body: dict[str, Any] = {}
+        for part in parts:
+            body |= part.members()
+        self._body = json.dumps(body, separators=(",", ":"))[:-1] + ("," if body else "")
+        usual = Code.PAYMENT_REQUIRED
+        self._usual_problem = members(402, usual, SENTENCES[usual])
+
+    def headers(self, url: str, code: str = Code.PAYMENT_REQUIRED) -> dict[str, str]:
+        """The response headers; what two protocols write to one of them stands there in a row."""
+        found: dict[str, str] = {}
+        for part in self._parts:
+            for name, value in part.headers(url, code).items():
+                found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
+    def body(self, url: str) -> bytes:
+        """The JSON body of a 402 to whoever brought no payment."""
+        return (fill(self._body, url, Code.PAYMENT_REQUIRED) + self._usual_problem).encode()
+
+    def refusal_body(self, url: str, status: int, code: str, detail: str, **more: str) -> bytes:
+        """The JSON body of a refusal, with the reason."""
+        return (fill(self._body, url, code) + members(status, code, detail, **more)).encode()

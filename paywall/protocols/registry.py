@@ -1,0 +1,115 @@
+"""Which protocols are spoken: ours, and those that the settings name.
+
+PAYWALL = {"PROTOCOLS": ["site.protocols.Vouchers"]}
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from paywall import conf
+from paywall.exceptions import Code, Refused
+
+from .base import Goods, Protocol
+from .challenge import Challenge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from paywall.vocabulary import Credential, Offer, Outcome
+
+OURS = ("paywall.protocols.x402.v2.X402V2", "paywall.protocols.x402.v1.X402V1")
+
+
+@cache
+def all_() -> tuple[Protocol, ...]:
+    """Every protocol. Raises `ImproperlyConfigured`, naming the setting."""
+    found: dict[str, Protocol] = {}
+    for path in (*OURS, *conf.get().protocols):
+        try:
+            protocol = import_string(path)()
+        except (ImportError, TypeError) as error:
+            raise ImproperlyConfigured(f"PAYWALL['PROTOCOLS']: {path!r}: {error}") from error
+        if not isinstance(protocol, Protocol) or protocol.name in found:
+            raise ImproperlyConfigured(
+                f"PAYWALL['PROTOCOLS']: {path!r} is no Protocol, or has the name of another one."
+            )
+        found[protocol.name] = protocol
+    return tuple(found.values())
+
+
+@cache
+def request_headers() -> tuple[str, ...]:
+    """What all of them read."""
+    return tuple(dict.fromkeys(name for p in all_() for name in p.request_headers))
+
+
+@cache
+def response_headers() -> tuple[str, ...]:
+    """What all of them write."""
+    return tuple(dict.fromkeys(name for p in all_() for name in p.response_headers))
+
+
+def brings_credential(headers: Mapping[str, str]) -> bool:
+    """Whether a request brings what some protocol takes for a credential."""
+    return any(protocol.find(headers) is not None for protocol in all_())
+
+
+def read_credential(headers: Mapping[str, str], limit: int) -> Credential | None:
+    """The credential among a request's headers (its `META`), or None. Raises `Refused` for a bad
+    one.
+
+    Two credentials are refused rather than choosing one: what we checked and what a proxy or a log
+    believes was paid must be the same.
+    """
+    found: tuple[Protocol, str] | None = None
+    for protocol in all_():
+        text = protocol.find(headers)
+        if text is None:
+            continue
+        if found is not None:
+            raise Refused(Code.AMBIGUOUS_CREDENTIAL, status=400)
+        found = protocol, text
+    if found is None:
+        return None
+    protocol, text = found
+    if len(text) > limit:
+        raise Refused(Code.CREDENTIAL_TOO_LARGE, status=400)
+    return protocol.read(text)
+
+
+def challenge(goods: Goods, offers: Sequence[Offer]) -> Challenge:
+    """The challenge for a resource, ready to be filled with a request's URL."""
+    parts = (protocol.challenge(goods, offers) for protocol in all_())
+    return Challenge([part for part in parts if part is not None])
+
+
+def outcome_headers(outcome: Outcome) -> dict[str, str]:
+    """The headers that tell a buyer of any protocol what became of the payment."""
+    found: dict[str, str] = {}
+    for protocol in all_():
+        found |= protocol.outcome(outcome)
+    return found
+
+
+def without_offer(code: str) -> dict[str, Any]:
+    """Members of the body of an answer that asks nobody to pay."""
+    found: dict[str, Any] = {}
+    for protocol in all_():
+        found |= protocol.without_offer(code)
+    return found
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "PAYWALL":
+        for kept in (all_, request_headers, response_headers):
+            kept.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="paywall.protocols")

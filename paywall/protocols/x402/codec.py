@@ -1,0 +1,40 @@
+"""JSON in base64, as x402 headers carry it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+
+from paywall.exceptions import Code, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def decode(value: str) -> dict[str, Any]:
+    """The JSON object that a header carries in base64. Raises `Refused`."""
+    try:
+        data = json.loads(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+    if not isinstance(data, dict):
+        raise Refused(Code.INVALID_PAYLOAD, status=400)
+    return data
+
+
+def check_version(data: Mapping[str, Any], version: int) -> None:
+    """Raise `Refused` unless `x402Version` is that number (not a string, not `true`)."""
+    claimed = data.get("x402Version")
+    if type(claimed) is not int or claimed != version:
+        raise Refused(Code.INVALID_VERSION, status=400)
+
+
+def encode(data: Any) -> str:
+    """JSON in base64, as x402 headers carry it."""
+    return encode_text(json.dumps(data, separators=(",", ":")))
+
+
+def encode_text(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

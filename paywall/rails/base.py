@@ -1,0 +1,393 @@
+"""What a rail is, and what it may be able to do besides.
+
+A rail is a way in which money moves and is proven to have moved. Every one of them is a `Rail`;
+each protocol below it is one thing that some rails can do. What a rail cannot do, it does not
+implement, and the desk does not offer.
+
+Methods that ask anybody are steps (`paywall.effects`). They raise `Unreachable` where who knows
+does not answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    from django.core.checks import CheckMessage
+    from django.db.models import Q
+    from django.http import HttpRequest, HttpResponse
+
+    from paywall.effects import Steps
+    from paywall.models import Account, Payment, Refund
+    from paywall.vocabulary import (
+        Charge,
+        Claim,
+        Clue,
+        Credential,
+        Finding,
+        News,
+        Offer,
+        Settlement,
+        Verdict,
+    )
+
+
+class Unreachable(Exception):
+    """Who knows does not answer, or answers nonsense: look again later."""
+
+
+class Unacceptable(ValueError):
+    """What was typed cannot be so; the message is for whoever typed it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A place on a rail, for people."""
+
+    id: str
+    title: str
+    testnet: bool = False
+    """Its money is play money."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a rail shows of a refund. `found` None: nothing to be seen yet."""
+
+    found: bool | None
+    reference: str = ""
+    why: str = ""
+    """Why it cannot be the refund, or why nobody will ever know."""
+    hopeless: bool = False
+    """Nothing will be seen by waiting: a person has to look."""
+
+
+class Rail:
+    """What every rail knows: its accounts' terms, its networks, and what an account offers."""
+
+    name: ClassVar[str]
+    """As it stands on rows: short, lower case, for good."""
+    title: ClassVar[Any]
+    """For people."""
+    schemes: ClassVar[frozenset[str]] = frozenset()
+    """What buyers may hand over, by name."""
+    fixed_terms: ClassVar[frozenset[str]] = frozenset()
+    """Which of an account's terms cannot change once it is saved: buyers rely on them."""
+
+    def read_terms(self, network: str, terms: Mapping[str, Any]) -> dict[str, Any]:
+        """An account's terms, complete and in one spelling. Raises `Unacceptable`."""
+        raise NotImplementedError
+
+    def account_identity(self, network: str, terms: Mapping[str, Any]) -> str:
+        """The same for two accounts that are the same; 255 characters at most."""
+        raise NotImplementedError
+
+    def recipient(self, terms: Mapping[str, Any]) -> str:
+        """To whom money goes, as the owner knows it."""
+        raise NotImplementedError
+
+    def is_laxer(self, after: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+        """Whether payments would count as final sooner under other terms."""
+        return False
+
+    def account_form(self) -> Any:
+        """The form of a new account: a subclass of `paywall.admin.accounts.AccountForm`."""
+        raise NotImplementedError
+
+    def offered(self, account: Account) -> tuple[str, dict[str, Any]]:
+        """The scheme of an account's offers, and their terms."""
+        raise NotImplementedError
+
+    def network(self, id_: str) -> Network | None:
+        """One of the rail's networks; None if it is not."""
+        return None
+
+
+# --------------------------------------------------------------------- Taking payments
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """Buyers' programs hand it credentials."""
+
+    def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
+        """The offer that a credential takes where its protocol does not say. Raises `Refused`."""
+        ...
+
+    def identities(self, credential: Credential, terms: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The identities that a credential can have under the terms of some account of its network.
+
+        Raises `Refused`.
+        """
+        ...
+
+    def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
+        """The claim, checked against the offer: signature, window, amount, recipient.
+
+        `now` is Unix seconds, `tolerance` how far clocks may differ. Raises `Refused`.
+        """
+        ...
+
+    def is_worth_asking(self, claim: Claim) -> Steps[bool]:
+        """Whether the settling party can know better of a claim that is not proven here.
+
+        If not, one that says yes to everything could let a forger in. Raises `Unreachable`.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsMeans(Protocol):
+    """It can be looked up what a payer has."""
+
+    def can_ask(self, network: str) -> bool:
+        """Whether there is somebody to ask."""
+        ...
+
+    def balance(self, offer: Offer, payer: str) -> Steps[Decimal]:
+        """What a payer has, in units of the offer's currency, that will still be there when it is
+        settled: zero where that cannot be known. Raises `Unreachable`."""
+        ...
+
+    def can_afford(self, claim: Claim, offer: Offer) -> Steps[bool]:
+        """Whether the payer has the money now. Raises `Unreachable`."""
+        ...
+
+
+class Facilitator(Protocol):
+    """Who settles: brings the money of a claim to its recipient."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+        ...
+
+    def settle(self, charge: Charge) -> Steps[Settlement]:
+        """Settle. What the answer does not prove is `Unknown`, never an exception."""
+        ...
+
+    def verify(self, charge: Charge) -> Steps[Verdict]:
+        """Check a claim without using it. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """It brings money to us, by one or several parties."""
+
+    def facilitators(self, account_id: int) -> Steps[list[Facilitator]]:
+        """Those that settle for an account, in the order in which they shall be tried.
+
+        Raises `Unavailable` where there is none, or none to trust.
+        """
+        ...
+
+    def facilitator(self, name: str) -> Facilitator:
+        """One by name. Raises `Unavailable` if the settings do not know it any more."""
+        ...
+
+
+@runtime_checkable
+class SettlesTogether(Protocol):
+    """Many payments go at once, and what was sent has to be looked after."""
+
+    def settle_together(self, payments: Sequence[Payment]) -> Iterator[Payment]:
+        """Settle those that can go together; yields the others, to be settled one by one."""
+        ...
+
+    def tend(self, patience: float) -> Counter[str]:
+        """Look after what was sent, for up to so many seconds. Returns how many were "settled"."""
+        ...
+
+
+# ------------------------------------------------------------------------------- Proof
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """It can be asked what became of a claim."""
+
+    def can_find(self, network: str) -> bool:
+        """Whether there is somebody to ask."""
+        ...
+
+    def find(self, charge: Charge, clue: Clue) -> Steps[Finding]:
+        """What the rail's own evidence shows of a claim. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """It confirms many payments by reading on, instead of asking for each."""
+
+    def watch(self) -> Counter[str]:
+        """Read on. Returns how many payments came to which state."""
+        ...
+
+    def overlooked(self) -> Q:
+        """Settled payments that reading on does not find, or should have found by now."""
+        ...
+
+    def is_watched(self) -> Q:
+        """Payments where it reads at all."""
+        ...
+
+    def unread_since(self) -> datetime | None:
+        """Since when nothing was read where something waits; None if nothing does."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """Without evidence of its own it can still ask why a settling call failed."""
+
+    def explain(
+        self, charge: Charge, facilitator: Facilitator, answer: Settlement
+    ) -> Steps[Settlement]:
+        """An answer that proves nothing, or what can be made of it by asking once more."""
+        ...
+
+
+@runtime_checkable
+class Reconciles(Protocol):
+    """The books can be compared with what the rail itself says, both ways."""
+
+    def reconcile(
+        self, since: datetime | None, progress: Callable[[int, int], None]
+    ) -> list[Comparison]:
+        """Each account, from a time on or from the beginning. Raises `Unreachable`."""
+        ...
+
+
+class Comparison(Protocol):
+    """What an account's rail and the ledger say."""
+
+    @property
+    def agrees(self) -> bool: ...
+    @property
+    def strictly_agrees(self) -> bool:
+        """And no other money came in."""
+        ...
+
+    def json(self) -> dict[str, Any]: ...
+
+    def lines(self, most: int) -> Iterator[str]:
+        """For people; of each kind of difference so many at most."""
+        ...
+
+
+# ----------------------------------------------------------------------------- Refunds
+
+
+@runtime_checkable
+class Refunds(Protocol):
+    """Money can go back."""
+
+    def sends_refunds(self) -> bool:
+        """Whether the site itself can send them, as it is set up."""
+        ...
+
+    def check_refund(self, payment: Payment, sent_in: str, sender: str) -> tuple[str, str]:
+        """The reference and sender in one spelling, of what the owner sent already (or ""). Raises
+        `Unacceptable`, also where a refund cannot be sent or looked up."""
+        ...
+
+    def send_refund(self, refund: Refund, mark: Callable[[str], None]) -> Steps[None]:
+        """Send it, once. `mark` writes down that it is sent, and under which reference: in the
+        transaction that makes it certain, before anything leaves. Raises `Unreachable`."""
+        ...
+
+    def look_for_refund(self, refund: Refund) -> Steps[Seen]:
+        """What there is to be seen of one that was sent. Raises `Unreachable`."""
+        ...
+
+
+# ------------------------------------------------------------------------ For the desk
+
+
+@runtime_checkable
+class Explores(Protocol):
+    """People can look things up somewhere."""
+
+    def reference_url(self, network: str, reference: str) -> str | None: ...
+    def party_url(self, network: str, party: str) -> str | None: ...
+    def position_url(self, network: str, position: int) -> str | None: ...
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """It knows its references and payers when it sees them."""
+
+    def spelled(self, text: str) -> tuple[str, str] | None:
+        """("reference" or "payer", in our spelling), or None where it is neither."""
+        ...
+
+
+@runtime_checkable
+class ShowsAccounts(Protocol):
+    """An account can be tried."""
+
+    def balance_text(self, account: Account) -> str:
+        """What is there now, for people."""
+        ...
+
+    def trial(self, request: HttpRequest, account: Account) -> dict[str, Any]:
+        """The context of the page of a small payment by hand."""
+        ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """What is known to be wrong before anybody pays."""
+
+    def check_settings(self) -> Iterator[CheckMessage]: ...
+    def check_account(self, account: Account) -> Iterator[CheckMessage]: ...
+
+
+@runtime_checkable
+class Troubles(Protocol):
+    """It has news for the owner, and duties of its own."""
+
+    def news(self) -> Iterator[News]: ...
+
+    def chores(self) -> None:
+        """What has to be done now and then. Raises `Unreachable`."""
+        ...
+
+
+# -------------------------------------------------------------------- Beyond the shop
+
+
+@runtime_checkable
+class SignsIn(Protocol):
+    """Who controls one of its payers can prove it in a request."""
+
+    def signed_in(self, request: HttpRequest) -> str | None:
+        """The payer, in our spelling; None where nothing, or nothing right, is proven."""
+        ...
+
+    def holdings(self, terms: Mapping[str, Any], network: str, payer: str) -> Steps[int | None]:
+        """What a payer has of an account's money, in atomic units; None where nobody can be asked.
+
+        Raises `Unreachable`.
+        """
+        ...
+
+
+@runtime_checkable
+class Facilitates(Protocol):
+    """The site can settle for others."""
+
+    def answer_verify(self, request: HttpRequest, client: str) -> HttpResponse: ...
+    def answer_settle(self, request: HttpRequest, client: str) -> HttpResponse: ...
+    def answer_supported(self, request: HttpRequest, client: str) -> HttpResponse: ...

@@ -1,0 +1,61 @@
+"""What can be known at start-up to be wrong about chains, nodes and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings as django_settings
+from django.core.checks import Error, Warning
+
+from paywall import conf
+
+from . import networks
+from .addresses import ZERO_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.core.checks import CheckMessage
+
+    from paywall.models import Account
+
+
+def check_settings() -> Iterator[CheckMessage]:
+    """The settings, whatever accounts there are."""
+    settings = conf.get()
+    if None in settings.remotes().values() and not (settings.gas_key and settings.rpc_urls):
+        yield Error(
+            "The backend “onchain” settles nothing without a key for gas and a node.",
+            hint="Set PAYWALL['GAS_KEY'] and 'RPC_URLS', the key from the environment.",
+            id="paywall.E006",
+        )
+    for network in settings.rpc_urls:
+        try:
+            networks.chain_id(network)
+        except ValueError as error:
+            yield Error(f"PAYWALL['RPC_URLS']: {error}.", id="paywall.E004")
+        if any(conf.is_exposed(url) for url in settings.rpc_nodes(network)):
+            yield Warning(
+                f"A node of {network} is read over http: whoever is between can have "
+                "payments confirmed that never were.",
+                hint="Use https in PAYWALL['RPC_URLS'].",
+                id="paywall.W001",
+            )
+
+
+def check_account(account: Account) -> Iterator[CheckMessage]:
+    """An account that money is taken on."""
+    if int(account.terms["pay_to"], 16) == int(ZERO_ADDRESS, 16):
+        yield Error(f"{account}: money sent to the zero address is gone.", id="paywall.E010")
+    if networks.is_testnet(account.network) and not django_settings.DEBUG:
+        yield Warning(
+            f"{account}: this is a test network, its money is worth nothing.",
+            hint="Disable the account where you sell in earnest.",
+            id="paywall.W011",
+        )
+    if not conf.get().rpc_nodes(account.network):
+        yield Warning(
+            f"{account}: payments there are never confirmed, since no node is read.",
+            hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",
+            id="paywall.W012",
+        )

@@ -1,0 +1,115 @@
+"""Which rails there are: ours, and those that the settings name.
+
+    PAYWALL = {"RAILS": ["site.vouchers.VoucherRail"]}
+
+They are imported when they are first asked for: a rail may know the ledger, and all that the ledger
+knows of it is its name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from paywall import conf
+
+from .base import Explores, Network, Rail, Searches
+
+OURS = ("paywall.rails.evm.rail.EvmRail",)
+
+T = TypeVar("T")
+
+
+@cache
+def all_() -> dict[str, Rail]:
+    """Every rail by its name. Raises `ImproperlyConfigured`, naming the setting."""
+    found: dict[str, Rail] = {}
+    for path in (*OURS, *conf.get().rails):
+        try:
+            rail = import_string(path)()
+        except (ImportError, TypeError) as error:
+            raise ImproperlyConfigured(f"PAYWALL['RAILS']: {path!r}: {error}") from error
+        if not isinstance(rail, Rail) or rail.name in found:
+            raise ImproperlyConfigured(
+                f"PAYWALL['RAILS']: {path!r} is no Rail, or has the name of another one."
+            )
+        found[rail.name] = rail
+    return found
+
+
+def named(name: str) -> Rail:
+    """The rail of that name. Raises `LookupError`."""
+    return all_()[name]
+
+
+@cache
+def _able(name: str, ability: Any) -> Any:
+    rail = all_().get(name)
+    return rail if isinstance(rail, ability) else None
+
+
+def able(name: str, ability: type[T]) -> T | None:
+    """The rail of that name if it can do that, else None: `able(payment.rail, Refunds)`."""
+    found: T | None = _able(name, ability)  # type: ignore[arg-type]
+    return found
+
+
+def who_can(ability: type[T]) -> list[T]:
+    """All rails that can do that."""
+    return [rail for name in all_() if (rail := able(name, ability)) is not None]
+
+
+def with_scheme(name: str) -> list[Rail]:
+    """The rails on which buyers may hand that over."""
+    return [rail for rail in all_().values() if name in rail.schemes]
+
+
+# --------------------------------------------------------------------------- For people
+
+
+def network(id_: str) -> Network:
+    """A network by its id; one that no rail knows is called by that."""
+    for rail in all_().values():
+        found = rail.network(id_)
+        if found is not None:
+            return found
+    return Network(id_, id_)
+
+
+def reference_url(rail: str, network: str, reference: str) -> str | None:
+    """Where a person can look at what moved money, or None."""
+    explorer = able(rail, Explores)
+    return explorer.reference_url(network, reference) if explorer and reference else None
+
+
+def party_url(rail: str, network: str, party: str | None) -> str | None:
+    """Where a person can look at a payer or recipient, or None."""
+    explorer = able(rail, Explores)
+    return explorer.party_url(network, party) if explorer and party else None
+
+
+def position_url(rail: str, network: str, position: int | None) -> str | None:
+    """Where a person can look at a place on the rail's line of time, or None."""
+    explorer = able(rail, Explores)
+    return explorer.position_url(network, position) if explorer and position is not None else None
+
+
+def spelled(text: str) -> tuple[str, str] | None:
+    """What somebody typed, if a rail knows it as a "reference" or a "payer", in our spelling."""
+    for rail in who_can(Searches):
+        if (found := rail.spelled(text)) is not None:
+            return found
+    return None
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "PAYWALL":
+        all_.cache_clear()
+        _able.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="paywall.rails")
