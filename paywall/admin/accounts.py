@@ -12,7 +12,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -132,7 +132,8 @@ class AccountAdmin(ModelAdminBase):
                 "classes": ["collapse"] if "preset" in form.first else [],
                 "description": form.by_hand_help,
             }
-            return [(None, {"fields": [*form.first, *own]}), (form.by_hand_title, by_hand)]
+            at_top = {"fields": [*form.first, *own], "description": _other_rails(rail)}
+            return [(None, at_top), (form.by_hand_title, by_hand)]
         loose = [name for name in form.terms_fields if name not in rail.fixed_terms]
         fixed = [*FIXED, *_shown(rail)]
         tried = ["balance", "try_it"] if registry.able(obj.rail, ShowsAccounts) else []
@@ -148,10 +149,7 @@ class AccountAdmin(ModelAdminBase):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         own = ["paid_to_in_full", "balance", "try_it"]
-        return [*FIXED, *own, *_shown(obj.its_rail)] if obj else []
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"preset": "usdc-base", **super().get_changeform_initial_data(request)}
+        return [*FIXED, *own, *_shown(self._rail(request, obj))] if obj else []
 
     # ------------------------------------------------------------------------- Columns
 
@@ -270,6 +268,15 @@ class AccountAdmin(ModelAdminBase):
             "paywall/admin/bare_live.html" if wants_fragment(request) else "admin/base_site.html"
         )
         return TemplateResponse(request, "paywall/admin/test_payment.html", context)
+
+
+def _other_rails(rail: Rail) -> SafeString | str:
+    """Links to the pages of accounts on other rails, where there are others."""
+    others = [other for other in registry.all_().values() if other is not rail]
+    if not others:
+        return ""
+    links = format_html_join(", ", '<a href="?rail={}">{}</a>', [(o.name, o.title) for o in others])
+    return format_html("{} {}", _("Another way to be paid:"), links)
 
 
 def _shown(rail: Rail) -> list[Any]:

@@ -105,9 +105,9 @@ def settled(payments: Sequence[Payment], reference: str, captured: int | None = 
     if captured is not None:
         (payment,) = payments
         taken = {"captured": str(captured)}
-        if captured != int(payment.authorized):
-            decimals = payment.taken_offer.decimals
-            taken["price"] = Decimal(captured).scaleb(-decimals)
+        offer = payment.taken_offer
+        if captured != offer.amount:
+            taken["price"] = Decimal(captured).scaleb(-offer.decimals)
     may_have_receipts = [p for p in payments if p.on_credit or p.settled_at is not None]
     _move(
         payments,

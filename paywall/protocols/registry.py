@@ -1,6 +1,6 @@
 """Which protocols are spoken: ours, and those that the settings name.
 
-PAYWALL = {"PROTOCOLS": ["site.protocols.Vouchers"]}
+PAYWALL = {"PROTOCOLS": ["site.protocols.LoyaltyPoints"]}
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which rails there are: ours, and those that the settings name.
 
-    PAYWALL = {"RAILS": ["site.vouchers.VoucherRail"]}
+    PAYWALL = {"RAILS": ["site.rails.LoyaltyPoints"]}
 
 They are imported when they are first asked for: a rail may know the ledger, and all that the ledger
 knows of it is its name.
