@@ -16,7 +16,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint test-fast test-postgresql bench soak nightly chain clients services clean
+.PHONY: help demo test lint test-fast test-pair test-postgresql bench soak nightly chain clients services clean
 
 help:
 	@echo "make demo              a shop that sells, on a local chain"
@@ -89,8 +89,10 @@ lint: venv
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m django makemigrations --check --dry-run --skip-checks --settings tests.settings -v 0
 
-# Two at a time where tests start nothing that they would have to share.
-FAST := -m "not slow" -n 2 --dist loadfile
+# Two at a time, a file each, in the order of tests/conftest.py: what starts a node, a database
+# or a browser has its own, or a name of its own on what it shares.
+AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
+FAST := -m "not slow" $(AT_ONCE)
 
 test-fast: venv
 	@$(BIN)/pytest $(FAST)
@@ -100,12 +102,18 @@ ON_BOTH := tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py test
 
 test-postgresql: chain services
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ON_BOTH)
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(AT_ONCE) $(ON_BOTH)
 
 test: lint clients services
 	@$(BIN)/pytest $(FAST)
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -m slow $(AT_ONCE)
 	@$(MAKE) --no-print-directory test-postgresql
+
+# For a second pair of Python and Django: the fast tests, on both databases, and one end-to-end
+# test of each kind (CONTRIBUTING.md says which, and why).
+test-pair: clients services
+	@$(BIN)/pytest -m "not slow or every_pair" $(AT_ONCE)
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
 
 bench: chain services
 	@$(BIN)/python -m benchmarks.gate

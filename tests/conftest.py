@@ -25,6 +25,38 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+LONGEST = ("test_soak", "test_machine", "test_desk", "test_demo", "test_crashes", "test_clients")
+"""Files that take longest, in this order: begun first, they end with the others, not after them."""
+
+
+EVERY_PAIR = (
+    "test_clients.py::test_the_shop_sells[official_python-gunicorn]",  # WSGI
+    "test_clients.py::test_the_shop_sells[official_python-uvicorn]",  # ASGI
+    "test_celery.py::test_celery_confirms[redis]",
+    "test_chain.py::test_a_payment_is_confirmed_by_its_logs",
+    "test_cors.py::test_a_page_of_another_origin_pays",
+    "test_crashes.py::test_killed_and_swept[postgresql]",
+    "test_desk.py::test_a_price_is_changed_where_the_eye_is",
+    "test_faults.py::test_a_worker_killed_at_any_point_loses_and_doubles_nothing[batch: sent]",
+    "test_fleet.py::test_the_official_client_verifies_and_settles",
+    "test_install.py::test_the_readmes_lines_sell_a_view",
+    "test_onchain.py::test_many_go_in_one_transaction",
+    "test_permit2.py::test_it_pays_once_and_is_confirmed",
+    "test_reconcile.py::test_they_agree",
+    "test_refunds.py::test_a_part_and_then_the_rest",
+    "test_reorganisations.py::test_a_confirmed_payment_comes_back_after_a_reorganisation[3]",
+)
+"""One end-to-end test of each kind, for each pair of Python and Django (CONTRIBUTING.md)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+    for item in items:
+        if item.nodeid.endswith(EVERY_PAIR):
+            item.add_marker("every_pair")
+
+
 # `--hypothesis-profile nightly` for long runs.
 common = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("default", stateful_step_count=40, **common)

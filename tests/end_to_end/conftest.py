@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -148,14 +149,38 @@ def demo_site(
 SiteFactory = Callable[..., Site]
 
 
+DECIDES_WHAT_IS_SEEDED = ("DEBUG", "PAYWALL_NETWORK", "PAYWALL_ASSET", "PAYWALL_PAY_TO")
+
+
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Site], None]:
+    """Migrate and seed a site's database; a second one of the same kind is a copy of the first."""
+    kept: dict[tuple[str, ...], Path] = {}
+
+    def seeded(site: Site) -> None:
+        url = site.env["DATABASE_URL"]
+        key = tuple(site.env.get(name, "") for name in DECIDES_WHAT_IS_SEEDED)
+        if url.startswith("sqlite:///") and key in kept:
+            shutil.copy(kept[key], url.removeprefix("sqlite:///"))
+            return
+        site.manage("migrate", "-v", "0")
+        site.manage("seed_demo")
+        if url.startswith("sqlite:///"):
+            kept[key] = tmp_path_factory.mktemp("seeded") / "site.sqlite3"
+            shutil.copy(url.removeprefix("sqlite:///"), kept[key])
+
+    return seeded
+
+
 @pytest.fixture
-def make_site(tmp_path: Path, chain: LocalChain, facilitator_url: str) -> Iterator[SiteFactory]:
+def make_site(
+    tmp_path: Path, chain: LocalChain, facilitator_url: str, seed: Callable[[Site], None]
+) -> Iterator[SiteFactory]:
     made = []
 
     def make(server: str = "gunicorn", **env: str) -> Site:
         site = demo_site(tmp_path, chain, facilitator_url, server, **env)
-        site.manage("migrate", "-v", "0")
-        site.manage("seed_demo")
+        seed(site)
         made.append(site)
         return site
 

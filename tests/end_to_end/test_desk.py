@@ -27,11 +27,10 @@ def empty(make_site):
 
 
 @pytest.fixture(scope="module")
-def busy(chain, facilitator_url, tmp_path_factory) -> Iterator[Site]:
+def busy(chain, facilitator_url, seed, tmp_path_factory) -> Iterator[Site]:
     """A site with some trade behind it, for all tests here: none depends on another's doing."""
     site = demo_site(tmp_path_factory.mktemp("desk"), chain, facilitator_url)
-    site.manage("migrate", "-v", "0")
-    site.manage("seed_demo")
+    seed(site)
     site.manage("paywall_fake", "--payments", PAYMENTS, "--resources", "120")
     yield site.start()
     site.kill()

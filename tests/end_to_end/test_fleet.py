@@ -11,20 +11,26 @@ from x402.schemas import PaymentPayload, PaymentRequirements
 from paywall.testing import Buyer
 from site_demo.chain.local import account
 
-from .conftest import SELLER
+from .conftest import SELLER, demo_site
 from .test_clients import official_python, payments
 
 TOKEN = "a token of the fleet"
 
 
-@pytest.fixture
-def fleet(make_site):
-    """The demo site, which settles for itself and for who has the token."""
-    return make_site(
-        PAYWALL_FACILITATOR_URL="",
+@pytest.fixture(scope="module")
+def fleet(chain, seed, tmp_path_factory):
+    """The demo site, which settles for itself and for who has the token; it keeps no payments of
+    theirs, so all tests share it."""
+    site = demo_site(
+        tmp_path_factory.mktemp("fleet"),
+        chain,
+        "",
         PAYWALL_GAS_KEY=account(0).key.hex(),
         PAYWALL_FACILITATOR_CLIENTS=f"shop={TOKEN}",
-    ).start()
+    )
+    seed(site)
+    yield site.start()
+    site.kill()
 
 
 @pytest.fixture
