@@ -122,6 +122,7 @@ bench: chain services
 	@$(BIN)/python -m benchmarks.paid
 	@$(BIN)/python -m benchmarks.rules
 	@$(BIN)/python -m benchmarks.desk
+	@$(BIN)/python -m benchmarks.spreadsheets
 	@$(BIN)/python -m benchmarks.sqlite
 
 soak: chain services

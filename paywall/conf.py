@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -25,6 +25,8 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass as validated
 
 from paywall.secret import Secret
 
@@ -58,149 +60,217 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
+class Must:
+    """What a setting must be, for who reads the error."""
+
+    be: str
+
+
+def _amount(value: Any) -> Any:
+    """A string or a whole number as a `Decimal`; never a float."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            return value
+    return value
+
+
+def _secret(value: Any) -> Any:
+    if not isinstance(value, str | Secret):
+        raise ValueError("no string")
+    return Secret(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, Must("a string")]
+Flag = Annotated[bool, Must("True or False")]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    Field(ge=0, allow_inf_nan=False),
+    Must('an amount, as "1.00"'),
+]
+Key = Annotated[Secret, BeforeValidator(_secret), Must("a string")]
+Seconds = Annotated[float, Field(ge=0), Must("a number of seconds")]
+SomeSeconds = Annotated[float, Field(gt=0), Must("a number of seconds, more than 0")]
+Whole = Annotated[int, Field(ge=0), Must("a whole number")]
+SomeWhole = Annotated[int, Field(gt=0), Must("a whole number, more than 0")]
+Strings = Annotated[Sequence[str], Must("a list of strings")]
+Dictionary = Annotated[Mapping[str, str], Must("a dict of strings")]
+
+
+@validated(
+    frozen=True,
+    config=ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True),
+)
 class Settings:
     """What the site's owner decides. Times are seconds."""
 
-    facilitator_url: str = field(default="", repr=False)
+    facilitator_url: Text = field(default="", repr=False)
     """Base URL of the x402 facilitator; `/settle` and `/verify` are appended."""
 
-    facilitator_token: str = field(default="", repr=False)
+    facilitator_token: Text = field(default="", repr=False)
     """Sent to the facilitator as `Authorization: Bearer ...`."""
 
-    facilitator_headers: Mapping[str, str] | str = field(default_factory=dict, repr=False)
+    facilitator_headers: Annotated[Mapping[str, str] | str, Must("a dict of strings")] = field(
+        default_factory=dict, repr=False
+    )
     """More headers for the facilitator; or the dotted path of a function that gets the
     endpoint's name ("settle" or "verify") and returns them, for keys that sign each request."""
 
-    facilitators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    facilitators: Annotated[Mapping[str, Mapping[str, Any]], Must("a dict of dicts")] = field(
+        default_factory=dict, repr=False
+    )
     """Several facilitators by name, tried in this order unless an account names its own:
     {"own": {"BACKEND": "onchain"}, "other": {"URL": "https://...", "TOKEN": "...",
     "HEADERS": {...}}}. With one at a URL, `FACILITATOR_URL` is enough."""
 
-    facilitator_clients: Mapping[str, str] = field(default_factory=dict, repr=False)
+    facilitator_clients: Dictionary = field(default_factory=dict, repr=False)
     """Who may settle through this site (`paywall.fleet.urls`): a bearer token by name."""
 
-    facilitator_connect_timeout: float = 5.0
-    facilitator_read_timeout: float = 20.0
+    facilitator_connect_timeout: SomeSeconds = 5.0
+    facilitator_read_timeout: SomeSeconds = 20.0
     """How long to wait for /settle: some blocks. Later answers count as unknown."""
 
-    rpc_urls: Mapping[str, str | Sequence[str]] = field(default_factory=dict, repr=False)
+    rpc_urls: Annotated[
+        Mapping[str, str | Sequence[str]], Must("a dict of strings, or of lists of strings")
+    ] = field(default_factory=dict, repr=False)
     """A node for each CAIP-2 network, or several: the next one is asked where one fails.
     Without one nothing there is confirmed."""
 
-    rpc_timeout: float = 10.0
+    rpc_timeout: SomeSeconds = 10.0
 
-    rpc_quorum: int = 2
+    rpc_quorum: SomeWhole = 2
     """How many nodes must say that a payment is lost or failed; where fewer are set, all."""
 
-    log_range: int = 2_000
+    log_range: SomeWhole = 2_000
     """Blocks for which a node is asked for logs at once; halved when it finds that too much."""
 
-    rescan_blocks: int = 64
+    rescan_blocks: SomeWhole = 64
     """How far back the chain is read again after a reorganisation."""
 
-    gas_key: Secret = NO_KEY
+    gas_key: Key = NO_KEY
     """Private key (hex) that pays for gas: with it the backend "onchain" settles."""
 
-    treasury_key: Secret = NO_KEY
+    treasury_key: Key = NO_KEY
     """Private key (hex) of the wallet that refunds are sent from."""
 
-    gas_price_ceiling: Decimal = Decimal(100)
+    gas_price_ceiling: Amount = Decimal(100)
     """Gwei for a unit of gas beyond which nothing is sent: payments wait."""
 
-    gas_lost_per_hour: Decimal = Decimal("0.002")
+    gas_lost_per_hour: Amount = Decimal("0.002")
     """How much of the chain's coin may go for failed transactions in an hour; beyond it nothing is
     settled for payers who never paid here, and there is an alarm."""
 
-    gas_low: Decimal = Decimal("0.005")
+    gas_low: Amount = Decimal("0.005")
     """Below this balance (in the chain's own coin) of a wallet that pays gas, there is an alarm."""
 
-    replace_after: int = 30
+    replace_after: SomeWhole = 30
     """Seconds after which a transaction that no block took is sent again for a higher fee."""
 
-    batch_size: int = 100
+    batch_size: SomeWhole = 100
     """Most payments in one transaction (policy `background`, backend "onchain")."""
 
-    wallet_factories: Sequence[str] = ()
+    wallet_factories: Strings = ()
     """Contracts that may be called to deploy a payer's wallet (ERC-6492); none by default."""
 
-    rails: Sequence[str] = ()
+    rails: Strings = ()
     """More ways in which money moves, beside ours: dotted paths of `paywall.rails.base.Rail`s."""
 
-    protocols: Sequence[str] = ()
+    protocols: Strings = ()
     """More protocols that buyers speak: dotted paths of `paywall.protocols.base.Protocol`s."""
 
-    ways_in: Sequence[str] = ()
+    ways_in: Strings = ()
     """More reasons to let a request through: dotted paths of `paywall.entry.ways.base.Way`s, asked
     after our own, in this order."""
 
-    currency: str = "USD"
+    currency: Text = "USD"
     """The currency of prices declared in code."""
 
-    offer_timeout: int = 300
+    offer_timeout: SomeWhole = 300
     """How long an offer can be taken (`maxTimeoutSeconds`), also after its price changed."""
 
-    cache_seconds: float = 1.0
+    cache_seconds: Seconds = 1.0
     """How long a process may go on offering a price that was changed elsewhere."""
 
-    clock_tolerance: int = 5
+    clock_tolerance: Whole = 5
     """How far a buyer's clock may be off from ours."""
 
-    view_timeout: int = 60
+    view_timeout: SomeWhole = 60
     """How long a paid view may run before its claim on the payment lapses."""
 
-    retry_after: int = 3
+    retry_after: SomeWhole = 3
     """What a buyer is asked to wait while a payment's outcome is unknown."""
 
-    credit_after: int = 1
+    credit_after: Whole = 1
     """After how many confirmed payments here a payer may have credit (policy `background`); without
     a node nothing is ever confirmed, and so nobody has."""
 
-    exposure_per_payer: Decimal = Decimal("1.00")
+    exposure_per_payer: Amount = Decimal("1.00")
     """Up to how much one payer may have on credit (policy `background`), in each currency."""
 
-    exposure_total: Decimal = Decimal("100.00")
+    exposure_total: Amount = Decimal("100.00")
     """Up to how much all payers together may have on credit, in each currency: what is not settled,
     and what was lost so in the last day."""
 
-    exposure_per_minute: int = 60
+    exposure_per_minute: Whole = 60
     """How many payments a minute one payer may make on credit."""
 
-    balance_check: bool = True
+    balance_check: Flag = True
     """Whether it is looked up that a payer has the money: before credit, and before a view runs
     for a payer who never paid here. By the node; without one, by the facilitator."""
 
-    audiences: Mapping[str, str] = field(default_factory=dict)
+    audiences: Dictionary = field(default_factory=dict)
     """Functions that say who belongs to an audience, by name: {"members": "site.members"}, each
     gets the request and returns True or False."""
 
-    proxies: int = 0
+    proxies: Whole = 0
     """How many proxies of yours stand before the site: so many addresses at the end of
     `X-Forwarded-For` are believed when free requests are counted by network address."""
 
-    time_zone: str = ""
+    time_zone: Text = ""
     """Where the owner's days begin on the dashboard, as "Europe/Lisbon"; by default
     Django's `TIME_ZONE`."""
 
-    two_person_rule: bool = False
+    two_person_rule: Flag = False
     """Whether a second person must approve an account before money can arrive there."""
 
-    receipt_key: Secret = NO_KEY
+    receipt_key: Key = NO_KEY
     """Private key (hex) that signs receipts; by default one made from `SECRET_KEY`."""
 
-    alert_emails: Sequence[str] = ()
+    alert_emails: Strings = ()
     """Whom to tell of lost payments, facilitators that are down, low gas, and each day's sales."""
 
-    alert_webhook_url: str = field(default="", repr=False)
+    alert_webhook_url: Text = field(default="", repr=False)
     """Where to POST the same as JSON, signed as standardwebhooks.com has it."""
 
-    alert_webhook_secret: str = field(default="", repr=False)
+    alert_webhook_secret: Text = field(default="", repr=False)
     """The secret to sign it with, 24 to 64 bytes in base64, with or without "whsec_"."""
 
-    metrics_token: str = field(default="", repr=False)
+    metrics_token: Text = field(default="", repr=False)
     """Bearer token with which `metrics/` can be read; without one there are no metrics."""
 
-    max_credential_bytes: int = 8_190
+    max_credential_bytes: SomeWhole = 8_190
     """Longer payment headers are refused."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        """What no single setting shows. Raises `ValueError`."""
+        _check_urls(self)
+        if self.facilitators and self.facilitator_url:
+            raise ValueError(
+                "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."
+            )
+        for key in ("gas_key", "treasury_key", "receipt_key"):
+            secret: Secret = getattr(self, key)
+            if secret and not _KEY.fullmatch(secret.reveal()):
+                raise ValueError(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
+        _check_alerts(self)
+        if self.time_zone not in ("", *available_timezones()):
+            raise ValueError(
+                f"PAYWALL['TIME_ZONE'] is no time zone that is known here: {self.time_zone!r}."
+            )
+        return self
 
     def rpc_nodes(self, network: str) -> tuple[str, ...]:
         """The URLs of a network's nodes, the first choice first."""
@@ -241,47 +311,39 @@ def read(raw: Any) -> Settings:
     """Settings from the `PAYWALL` dict. Raises `ImproperlyConfigured`."""
     if not isinstance(raw, Mapping):
         raise ImproperlyConfigured("PAYWALL must be a dict.")
-    known = {f.name.upper(): f for f in fields(Settings)}
+    known = {f.name.upper(): f.name for f in fields(Settings)}
     for key in raw:
         if key not in known:
             raise ImproperlyConfigured(
                 f"PAYWALL[{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
             )
-    hints = get_type_hints(Settings)
-    values = {
-        known[key].name: _checked(key, value, hints[known[key].name]) for key, value in raw.items()
-    }
-    settings = Settings(**values)
-    _check_urls(settings)
-    if settings.facilitators and settings.facilitator_url:
-        raise ImproperlyConfigured(
-            "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."
-        )
-    for key in ("gas_key", "treasury_key", "receipt_key"):
-        secret: Secret = getattr(settings, key)
-        if secret and not _KEY.fullmatch(secret.reveal()):
-            raise ImproperlyConfigured(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
-    _check_alerts(settings)
-    if settings.time_zone not in ("", *available_timezones()):
-        raise ImproperlyConfigured(
-            f"PAYWALL['TIME_ZONE'] is no time zone that is known here: {settings.time_zone!r}."
-        )
-    return settings
+    try:
+        return Settings(**{known[key]: value for key, value in raw.items()})
+    except ValidationError as error:
+        raise ImproperlyConfigured(_told(error, raw)) from None
+
+
+def _told(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    """What is wrong, for people: which key, and what it must be. Not what keys hold."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if not first["loc"]:
+        return str(first["ctx"]["error"])
+    name = str(first["loc"][0])
+    hint = get_type_hints(Settings, include_extras=True)[name]
+    must = next(known for known in hint.__metadata__ if isinstance(known, Must))
+    key = name.upper()
+    return f"PAYWALL[{key!r}] must be {must.be}, not {_shown(key, raw[key])}."
 
 
 def _check_alerts(settings: Settings) -> None:
     if bool(settings.alert_webhook_url) != bool(settings.alert_webhook_secret):
-        raise ImproperlyConfigured(
-            "PAYWALL['ALERT_WEBHOOK_URL'] and 'ALERT_WEBHOOK_SECRET' go together."
-        )
+        raise ValueError("PAYWALL['ALERT_WEBHOOK_URL'] and 'ALERT_WEBHOOK_SECRET' go together.")
     try:
         long_enough = 24 <= len(settings.webhook_secret()) <= 64
     except ValueError:
         long_enough = False
     if settings.alert_webhook_secret and not long_enough:
-        raise ImproperlyConfigured(
-            "PAYWALL['ALERT_WEBHOOK_SECRET'] must be 24 to 64 bytes in base64."
-        )
+        raise ValueError("PAYWALL['ALERT_WEBHOOK_SECRET'] must be 24 to 64 bytes in base64.")
 
 
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
@@ -294,16 +356,16 @@ def _check_urls(settings: Settings) -> None:
     urls += [("FACILITATORS", r.url) for r in settings.remotes().values() if r is not None]
     for key, url in urls:
         if url and not _is_http_url(url):
-            raise ImproperlyConfigured(f"PAYWALL[{key!r}] must be an http or https URL.")
+            raise ValueError(f"PAYWALL[{key!r}] must be an http or https URL.")
 
 
 def _remote(entry: Mapping[str, Any]) -> Remote | None:
-    """One of `FACILITATORS`. Raises `ImproperlyConfigured`."""
+    """One of `FACILITATORS`. Raises `ValueError`."""
     if dict(entry) == {"BACKEND": "onchain"}:
         return None
     good = set(entry) <= {"URL", "TOKEN", "HEADERS"} and isinstance(entry.get("URL"), str)
     if not good:
-        raise ImproperlyConfigured(
+        raise ValueError(
             "Each of PAYWALL['FACILITATORS'] is {'BACKEND': 'onchain'}, or has a 'URL' and may "
             f"have 'TOKEN' and 'HEADERS'; not {sorted(entry)}."
         )
@@ -333,87 +395,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-_POSITIVE = {
-    "FACILITATOR_CONNECT_TIMEOUT",
-    "FACILITATOR_READ_TIMEOUT",
-    "RPC_TIMEOUT",
-    "OFFER_TIMEOUT",
-    "VIEW_TIMEOUT",
-    "RETRY_AFTER",
-    "MAX_CREDENTIAL_BYTES",
-    "RPC_QUORUM",
-    "LOG_RANGE",
-    "RESCAN_BLOCKS",
-    "BATCH_SIZE",
-    "REPLACE_AFTER",
-}
-
-
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(k, str) and isinstance(v, str) for k, v in value.items()
-    )
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-
-
-_SHAPES: dict[str, Callable[[Any], bool]] = {
-    "FACILITATOR_HEADERS": lambda value: isinstance(value, str) or _is_strings(value),
-    "FACILITATORS": lambda value: (
-        isinstance(value, Mapping) and all(isinstance(v, Mapping) for v in value.values())
-    ),
-    "RPC_URLS": lambda value: (
-        isinstance(value, Mapping)
-        and all(isinstance(v, str) or _is_list(v) for v in value.values())
-    ),
-    "WALLET_FACTORIES": _is_list,
-    "ALERT_EMAILS": _is_list,
-    "RAILS": _is_list,
-    "PROTOCOLS": _is_list,
-    "WAYS_IN": _is_list,
-}
-
-
-def _checked(key: str, value: Any, hint: Any) -> Any:
-    if hint is Decimal:
-        try:
-            value = Decimal(value) if isinstance(value, (str, int)) else value
-        except InvalidOperation:
-            value = None
-        good = isinstance(value, Decimal) and value.is_finite() and value >= 0
-    elif hint is Secret:
-        good = isinstance(value, str)
-        value = Secret(value) if good else value
-    elif hint in (str, bool):
-        good = isinstance(value, hint)
-    elif hint in (int, float):
-        allowed = (int, float) if hint is float else (int,)
-        good = isinstance(value, allowed) and not isinstance(value, bool)
-        good = good and (value > 0 if key in _POSITIVE else value >= 0)
-    elif key in _SHAPES:
-        good = _SHAPES[key](value)
-    else:
-        good = _is_strings(value)
-    if not good:
-        expected = {
-            Decimal: 'an amount, as "1.00"',
-            Sequence[str]: "a list of strings",
-            str: "a string",
-            Secret: "a string",
-            bool: "True or False",
-            int: "a whole number",
-            float: "a number of seconds",
-        }.get(hint, "a dict of strings")
-        if key in _POSITIVE:
-            expected += ", more than 0"
-        raise ImproperlyConfigured(
-            f"PAYWALL[{key!r}] must be {expected}, not {_shown(key, value)}."
-        )
-    return value
 
 
 def _shown(key: str, value: Any) -> str:

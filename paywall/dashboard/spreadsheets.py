@@ -1,7 +1,8 @@
 """Tables as CSV and XLSX: memory does not grow with the rows.
 
-No XLSX library that is kept well writes to a stream that cannot be read back; the format's part
-that a plain table needs (ECMA-376, inline strings) is small.
+xlsxwriter in constant memory is as flat, and takes several times as long (see
+`benchmarks/spreadsheets.py`);
+the format's part that a plain table needs (ECMA-376, inline strings) is small.
 """
 
 from __future__ import annotations
