@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, Error, connections, router, transaction
 
+from paywall.django_internals import is_in_test_case
 from paywall.exceptions import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _must_not_share() -> bool:
     connection = connections[alias()]
     if not connection.in_atomic_block:
         return not connection.get_autocommit()
-    return not any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+    return not is_in_test_case(connection)
 
 
 OTHERS_WRITE_FOR = 5

@@ -27,6 +27,7 @@ from django.utils.translation import get_language_from_path
 
 from paywall.catalog import path_rules
 from paywall.decorators import async_door, csrf_check_of, is_async_view, is_door, sync_door
+from paywall.django_internals import have_csrf_checked, put_off_csrf_check
 from paywall.effects import arun, query, run
 from paywall.entry import responses
 
@@ -129,8 +130,7 @@ def _look_up(request: HttpRequest, rules: Rules | None) -> HttpResponseBase | No
     seen._paywall_rules = rules
     seen._paywall_csrf = None
     if any(next(rules.of_any_method(path), None) for path in _as_sent(request)):
-        seen._paywall_csrf = getattr(request, "_dont_enforce_csrf_checks", False)
-        seen._dont_enforce_csrf_checks = True
+        seen._paywall_csrf = put_off_csrf_check(request)
     return None
 
 
@@ -226,8 +226,7 @@ def _is_put_off(request: HttpRequest) -> bool:
 
 def _restore_csrf(request: HttpRequest) -> None:
     if _is_put_off(request):
-        request._dont_enforce_csrf_checks = request._paywall_csrf  # type: ignore[attr-defined]
-        request.csrf_processing_done = False  # type: ignore[attr-defined]
+        have_csrf_checked(request, request._paywall_csrf)  # type: ignore[attr-defined]
 
 
 def _checked(request: HttpRequest, view: View, args: Any, kwargs: Any) -> HttpResponseBase | None:

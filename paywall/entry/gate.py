@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from paywall import conf, durable, holders, ledger, settlement
 from paywall.catalog import audiences, offers
+from paywall.django_internals import free_resources
 from paywall.effects import Presence, call, query
 from paywall.entry import caches, credentials, responses, verification
 from paywall.entry.ways import registry as ways
@@ -107,10 +108,10 @@ def _let_in(request: HttpRequest, door: Door, ticket: Ticket) -> Steps[HttpRespo
         else:
             yield from ticket.use()
     except StaleMove as error:
-        _discard(response)
+        free_resources(response)
         raise Unavailable(Code.SETTLEMENT_PENDING) from error
     except BaseException:
-        _discard(response)
+        free_resources(response)
         raise
     ticket.mark(response)
     return response
@@ -171,7 +172,7 @@ def _serve_then_settle(
             yield from query(_owe, payment)
             raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference)
     except BaseException:
-        _discard(response)
+        free_resources(response)
         raise
     return _release(request, response, payment, delivery)
 
@@ -245,7 +246,7 @@ def _deliver_and_release(
             yield from query(ledger.let_go, payment)
             raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference)
     except BaseException:
-        _discard(response)
+        free_resources(response)
         raise
     return _release(request, response, payment, delivery)
 
@@ -350,15 +351,3 @@ def _failure(offer: Offer | None, reason: Refused | Unavailable) -> Outcome:
         error_code=str(reason.code),
         error_message=reason.detail,
     )
-
-
-def _discard(response: HttpResponseBase) -> None:
-    """Free what a response holds (an open file, say) that will not go out.
-
-    Not `response.close()`: that would tell Django that the request is over.
-    """
-    for closer in response._resource_closers:  # type: ignore[attr-defined]
-        try:
-            closer()
-        except Exception:
-            log.exception("A response that was held back could not be closed")

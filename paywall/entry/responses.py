@@ -14,6 +14,7 @@ from django.urls import NoReverseMatch
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from paywall import conf
+from paywall.django_internals import keep_out_of_request_log
 from paywall.exceptions import SENTENCES, Code
 from paywall.money import money
 from paywall.protocols import registry as protocols
@@ -176,7 +177,8 @@ def _as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpR
     headers["Cache-Control"] = "no-store"
     headers["Vary"] = ", ".join(varies_on())
     headers["Access-Control-Expose-Headers"] = exposed()
-    _keep_out_of_log(response)
+    # A challenge is daily business; what is not, is logged with the payment's id.
+    keep_out_of_request_log(response)
     return response
 
 
@@ -198,16 +200,10 @@ def _without_offer(
             response.headers[name] = value
     if receipt:
         response.headers["Link"] = f'<{receipt}>; rel="receipt"; type="{_JSON}"'
-    _keep_out_of_log(response)
+    keep_out_of_request_log(response)
     return response
 
 
 def _retry_later(response: HttpResponse) -> HttpResponse:
     response.headers["Retry-After"] = str(conf.get().retry_after)
     return response
-
-
-def _keep_out_of_log(response: HttpResponse) -> None:
-    """Django would log every 4xx and 5xx; a challenge is daily business, and what is not,
-    the paywall logs itself with the payment's id."""
-    response._has_been_logged = True  # type: ignore[attr-defined]

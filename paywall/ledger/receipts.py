@@ -8,6 +8,7 @@ from django.db.models import Max
 from django.urls import NoReverseMatch, reverse
 
 from paywall import durable
+from paywall.django_internals import is_loaded
 from paywall.ledger import receipt_signature
 from paywall.models import Receipt, Refund, Resource
 from paywall.money import money, shortened
@@ -97,7 +98,7 @@ def path(payment: Payment) -> str | None:
 
     Queries the database unless the receipt was issued with this very object.
     """
-    if "receipt" in payment._state.fields_cache:
+    if is_loaded(payment, "receipt"):
         public_id: str | None = payment.receipt.public_id
     else:
         rows = Receipt.objects.using(durable.alias()).filter(payment_id=payment.pk)
