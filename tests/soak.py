@@ -349,7 +349,7 @@ from django.db.models import Count, Max, Min
 from paywall.models import Payment, Receipt
 p = Payment.objects
 spent = Counter()
-for payer, amount in p.filter(state="confirmed").values_list("payer", "amount"):
+for payer, amount in p.filter(state="confirmed").values_list("payer", "captured"):
     spent[payer] += int(amount)
 numbers = Receipt.objects.aggregate(Min("number"), Max("number"), Count("number"))
 delivered = p.filter(delivered_at__isnull=False)

@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -227,7 +228,8 @@ def _for_sale(
 ) -> ForSale:
     """A resource at some prices; there may be no offer among them."""
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
-    current, former = [], []
+    current: dict[int, list[Offer]] = defaultdict(list)
+    former = []
     for price, superseded_at in prices:
         for account in accounts:
             offer = _offer(price, account, resource.policy)
@@ -235,10 +237,10 @@ def _for_sale(
                 continue
             ended = min((t for t in (superseded_at, account.disabled_at) if t), default=None)
             if ended is None:
-                current.append((account.order, offer))
+                current[account.order].append(offer)
             else:
                 former.append((offer, (ended + offer_timeout).timestamp()))
-    offers = tuple(offer for _, offer in sorted(current, key=lambda pair: pair[0]))
+    offers = tuple(offer for order in sorted(current) for offer in current[order])
     goods = Goods(resource.title, resource.description, resource.mime_type)
     return ForSale(
         resource_id=resource.pk,

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.db.models.signals import post_delete, post_save
 
@@ -39,12 +40,19 @@ EXEMPT_APPS = frozenset({"admin", "paywall", "paywall_dashboard", "paywall_fleet
 """What the owner and the buyers need is not for sale, whatever a rule like /** says."""
 
 
+class _Pattern(NamedTuple):
+    """A segment with `*` in it, and what may follow."""
+
+    segment: str
+    branch: _Branch
+
+
 @dataclass(slots=True)
 class _Branch:
     """What may follow the segments up to here."""
 
     literals: dict[str, _Branch] = field(default_factory=dict)
-    patterns: list[tuple[str, _Branch]] = field(default_factory=list)
+    patterns: list[_Pattern] = field(default_factory=list)
     any_one: _Branch | None = None
     any_number: _Branch | None = None
     rules: list[Rule] = field(default_factory=list)
@@ -101,12 +109,12 @@ def _grow(branch: _Branch, segment: str) -> _Branch:
         return branch.any_one
     if "*" not in segment:
         return branch.literals.setdefault(segment, _Branch())
-    for text, known in branch.patterns:
-        if text == segment:
-            return known
+    for known in branch.patterns:
+        if known.segment == segment:
+            return known.branch
     new = _Branch()
-    branch.patterns.append((segment, new))
-    branch.patterns.sort(key=lambda entry: (-len(entry[0].replace("*", "")), entry[0]))
+    branch.patterns.append(_Pattern(segment, new))
+    branch.patterns.sort(key=lambda known: (-len(known.segment.replace("*", "")), known.segment))
     return new
 
 

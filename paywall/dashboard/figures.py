@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Max, Sum
 from django.db.models.functions import TruncHour
@@ -133,27 +133,21 @@ def of(period: Period, currency: str = "") -> Figures:
     """The figures of a period; without a currency, of the one in which most was sold."""
     using = durable.alias()
     both = {"day__gte": period.before.first, "day__lte": period.last}
-    rows = list(
+    rows: list[Any] = list(
         SalesDay.objects.using(using)
         .filter(**both)
-        .values_list("day", "account_id", "policy", "currency")
-        .annotate(
-            Sum("sales"),
-            Sum("revenue_units"),
-            Sum("unconfirmed"),
-            Sum("unconfirmed_units"),
-            Sum("refunded_units"),
-        )
+        .values("day", "account_id", "policy", "currency")
+        .annotate(*map(Sum, _SUMS))
     )
     in_all: Counter[str] = Counter()
     for row in rows:
-        in_all[row[3]] += row[4]
+        in_all[row["currency"]] += row["sales__sum"]
     currencies = [name for name, _ in in_all.most_common()] or [conf.get().currency]
     if currency not in currencies:
         currency = currencies[0]
-    rows = [row for row in rows if row[3] == currency]
-    now = _totals(row[4:] for row in rows if row[0] >= period.first)
-    before = _totals(row[4:] for row in rows if row[0] < period.first)
+    rows = [row for row in rows if row["currency"] == currency]
+    now = _totals(row for row in rows if row["day"] >= period.first)
+    before = _totals(row for row in rows if row["day"] < period.first)
     failed, failures = _failures(period)
     return Figures(
         period=period,
@@ -176,15 +170,14 @@ def of(period: Period, currency: str = "") -> Figures:
     )
 
 
-def _totals(rows: Iterable[tuple[int, ...]]) -> Totals:
-    totals = Totals()
-    for sales, revenue, unconfirmed, unconfirmed_units, refunded in rows:
-        totals.sales += sales
-        totals.revenue_units += revenue
-        totals.unconfirmed += unconfirmed
-        totals.unconfirmed_units += unconfirmed_units
-        totals.refunded_units += refunded
-    return totals
+_SUMS = ("sales", "revenue_units", "unconfirmed", "unconfirmed_units", "refunded_units")
+
+
+def _totals(rows: Iterable[Mapping[str, int]]) -> Totals:
+    sums: Counter[str] = Counter()
+    for row in rows:
+        sums.update({name: row[f"{name}__sum"] for name in _SUMS})
+    return Totals(**{name: sums[name] for name in _SUMS})
 
 
 def _buyers(period: Period) -> Decimal:
@@ -204,7 +197,7 @@ def _failures(period: Period) -> tuple[Change, list[Share]]:
         .order_by("-n")
     )
     before = days.filter(day__gte=period.before.first, day__lt=period.first)
-    total = sum(row[2] for row in rows)
+    total = sum(number for _, _, number in rows)
     shares = [
         Share(f"{state}: {code}", number, None, code, _percent(number, total))
         for state, code, number in rows
@@ -221,11 +214,11 @@ def _points(period: Period, currency: str, rows: list[Any]) -> list[Point]:
     steps = [period.first + timedelta(days=n) for n in range(0, period.days, step)]
     sales: Counter[date] = Counter()
     units: Counter[date] = Counter()
-    for day, _, _, _, number, revenue, *_ in rows:
-        if day >= period.first:
-            begun = steps[(day - period.first).days // step]
-            sales[begun] += number
-            units[begun] += revenue
+    for row in rows:
+        if row["day"] >= period.first:
+            begun = steps[(row["day"] - period.first).days // step]
+            sales[begun] += row["sales__sum"]
+            units[begun] += row["revenue_units__sum"]
     return [Point(date_format(at, "j M"), sales[at], in_currency(units[at])) for at in steps]
 
 
@@ -260,11 +253,16 @@ def _top(period: Period, currency: str, total: int) -> list[Share]:
         .order_by("-units")[:TOP]
     )
     resources = Resource.objects.using(durable.alias())
-    titles = dict(resources.filter(pk__in=[row[0] for row in rows]).values_list("pk", "title"))
+    titles = dict(resources.filter(pk__in=[pk for pk, _, _ in rows]).values_list("pk", "title"))
     return [
         Share(titles[pk], sales, in_currency(units), str(pk), _percent(units, total))
         for pk, sales, units in rows
     ]
+
+
+class _Coin(NamedTuple):
+    network: str
+    symbol: str
 
 
 def _by_network(period: Period, rows: list[Any]) -> list[Share]:
@@ -273,8 +271,8 @@ def _by_network(period: Period, rows: list[Any]) -> list[Share]:
     return _shares(
         period,
         rows,
-        lambda row: (known[row[1]].network, known[row[1]].symbol),
-        lambda key: f"{key[1]} · {registry.network(key[0]).title}",
+        lambda row: _Coin(known[row["account_id"]].network, known[row["account_id"]].symbol),
+        lambda coin: f"{coin.symbol} · {registry.network(coin.network).title}",
     )
 
 
@@ -284,20 +282,20 @@ def _by_policy(period: Period, rows: list[Any]) -> list[Share]:
         "before": gettext("before the view"),
         "background": gettext("in the background"),
     }
-    return _shares(period, rows, lambda row: row[2], lambda key: names.get(key, key))
+    return _shares(period, rows, lambda row: row["policy"], lambda key: names.get(key, key))
 
 
 def _shares(period: Period, rows: list[Any], key_of: Any, label_of: Any) -> list[Share]:
     sales: dict[Any, int] = defaultdict(int)
     units: dict[Any, int] = defaultdict(int)
     for row in rows:
-        if row[0] >= period.first:
-            sales[key_of(row)] += row[4]
-            units[key_of(row)] += row[5]
+        if row["day"] >= period.first:
+            sales[key_of(row)] += row["sales__sum"]
+            units[key_of(row)] += row["revenue_units__sum"]
     total = sum(units.values())
     return [
         Share(label_of(key), sales[key], in_currency(part), str(key), _percent(part, total))
-        for key, part in sorted(units.items(), key=lambda entry: -entry[1])
+        for key, part in Counter(units).most_common()
     ]
 
 

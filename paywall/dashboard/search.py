@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -156,14 +156,14 @@ def page(receipts: QuerySet[Receipt], before: str = "", after: str = "") -> Page
     """Those older than the key `before`, or newer than `after`; by default the newest."""
     rows = receipts.select_related("payment__account", "payment__user")
     if key := _read_key(before):
-        rows = rows.filter(Q(issued_at__lt=key[0]) | Q(issued_at=key[0], pk__lt=key[1]))
+        rows = rows.filter(Q(issued_at__lt=key.at) | Q(issued_at=key.at, pk__lt=key.pk))
         # Said once more, in the words that an index range understands.
-        rows = rows.filter(issued_at__lte=key[0])
+        rows = rows.filter(issued_at__lte=key.at)
         found = list(rows[: PAGE + 1])
         return _page(found[:PAGE], has_older=len(found) > PAGE, has_newer=True)
     if key := _read_key(after):
-        rows = rows.filter(Q(issued_at__gt=key[0]) | Q(issued_at=key[0], pk__gt=key[1]))
-        rows = rows.filter(issued_at__gte=key[0]).order_by("issued_at", "pk")
+        rows = rows.filter(Q(issued_at__gt=key.at) | Q(issued_at=key.at, pk__gt=key.pk))
+        rows = rows.filter(issued_at__gte=key.at).order_by("issued_at", "pk")
         found = list(rows[: PAGE + 1])
         if len(found) > PAGE:
             return _page(found[PAGE - 1 :: -1], has_older=True, has_newer=True)
@@ -185,11 +185,18 @@ def _key(receipt: Receipt) -> str:
     return f"{receipt.issued_at.isoformat()}_{receipt.pk}"
 
 
-def _read_key(text: str) -> tuple[datetime, int] | None:
+class _Key(NamedTuple):
+    """Where a page begins or ends."""
+
+    at: datetime
+    pk: int
+
+
+def _read_key(text: str) -> _Key | None:
     at, _sep, pk = text.rpartition("_")
     try:
         moment = datetime.fromisoformat(at)
         good = moment.tzinfo is not None and pk.isdecimal() and len(pk) < 19
-        return (moment.astimezone(UTC), int(pk)) if good else None
+        return _Key(moment.astimezone(UTC), int(pk)) if good else None
     except (ValueError, OverflowError):
         return None

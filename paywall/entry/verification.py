@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import timezone
 
@@ -35,7 +35,14 @@ log = logging.getLogger(__name__)
 BELIEVED_FOR = 5
 """Seconds for which a payer who had the money is taken to have it still."""
 
-_balances: Bounded[tuple[int, str], tuple[float, Decimal]] = Bounded()
+
+class _Balance(NamedTuple):
+    amount: Decimal
+    until: float
+    """On the monotonic clock."""
+
+
+_balances: Bounded[tuple[int, str], _Balance] = Bounded()
 _paid_before: Bounded[str, None] = Bounded()
 
 TO_SETTLE_ON_CREDIT = 30
@@ -99,14 +106,14 @@ def balance(offer: Offer, claim: Claim) -> Steps[Decimal | None]:
         return None
     key = (offer.account_id, claim.payer)
     known = _balances.get(key)
-    if known is not None and time.monotonic() < known[0]:
-        return known[1]
+    if known is not None and time.monotonic() < known.until:
+        return known.amount
     try:
         found = yield from rail.balance(offer, claim.payer)
     except Unreachable as error:
         log.warning("Cannot look up a payer's balance: %s", error)
         return Decimal(0)
-    _balances[key] = time.monotonic() + BELIEVED_FOR, found
+    _balances[key] = _Balance(found, time.monotonic() + BELIEVED_FOR)
     return found
 
 

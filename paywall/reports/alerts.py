@@ -240,26 +240,30 @@ def _summed_up(key: str, day: date) -> News:
     using = durable.alias()
     days = SalesDay.objects.using(using).filter(day=day).order_by("currency")
     rows = list(
-        days.values_list("currency").annotate(
-            Sum("sales"), Sum("revenue_units"), Sum("unconfirmed"), Sum("refunded_units")
+        days.values("currency").annotate(
+            n=Sum("sales"),
+            revenue=Sum("revenue_units"),
+            waiting=Sum("unconfirmed"),
+            back=Sum("refunded_units"),
         )
     )
     failures = FailureDay.objects.using(using).filter(day=day)
     failed = failures.aggregate(n=Sum("payments"))["n"] or 0
     buyers = BuyerDay.objects.using(using).filter(day=day).aggregate(n=Sum("buyers"))["n"] or 0
-    sales = sum(row[1] for row in rows)
-    revenue = [f"{_money(row[2])} {row[0]}" for row in rows] or ["nothing"]
+    sales = sum(row["n"] for row in rows)
+    revenue = [f"{_money(row['revenue'])} {row['currency']}" for row in rows] or ["nothing"]
     lines = [f"Sales: {sales}", f"Buyers: {buyers}", f"Revenue: {', '.join(revenue)}"]
-    refunded = [f"{_money(row[4])} {row[0]}" for row in rows if row[4]]
+    refunded = [f"{_money(row['back'])} {row['currency']}" for row in rows if row["back"]]
     if refunded:
         lines.append(f"Refunded of it: {', '.join(refunded)}")
-    lines += [f"Not confirmed yet: {sum(row[3] for row in rows)}", f"Failed: {failed}"]
+    waiting = sum(row["waiting"] for row in rows)
+    lines += [f"Not confirmed yet: {waiting}", f"Failed: {failed}"]
     data = {
         "day": day.isoformat(),
         "sales": sales,
         "buyers": buyers,
         "failed": failed,
-        "revenue": {row[0]: _money(row[2]) for row in rows},
+        "revenue": {row["currency"]: _money(row["revenue"]) for row in rows},
     }
     return News(key, Alert.Kind.SUMMARY, f"{day}: {', '.join(revenue)}", "\n".join(lines), data)
 

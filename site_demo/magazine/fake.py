@@ -314,7 +314,7 @@ def _write_refunds(payments: list[Row]) -> None:
         refunds.append(
             Refund(
                 payment_id=key,
-                amount=str(values["amount"]),
+                amount=str(values["captured"]),
                 reason="The buyer asked for it.",
                 state=Refund.State.CONFIRMED,
                 is_ours_to_send=True,
@@ -326,7 +326,7 @@ def _write_refunds(payments: list[Row]) -> None:
     Refund.objects.using(durable.alias()).bulk_create(refunds)
     keys = [refund.payment_id for refund in refunds]
     rows = Payment.objects.using(durable.alias()).filter(pk__in=keys)
-    rows.update(refunded=models.F("amount"))
+    rows.update(refunded=models.F("captured"))
 
 
 def _insert(model: type[models.Model], rows: list[Row]) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from paywall.admin import accounts
+from paywall.rails.evm import desk
 from paywall.models import Account
 from site_demo.chain.local import USDC
 from tests.conftest import PAY_TO
@@ -50,7 +50,7 @@ def test_the_balance_is_shown(owner, chain, account):
 
 def test_a_token_contract_is_known_by_asking_the_chain(owner, chain, account, monkeypatch):
     """The token stands for one that no table of ours has: it is asked as any contract."""
-    monkeypatch.setattr(accounts, "TOKENS", {})
+    monkeypatch.setattr(desk, "TOKENS", {})
     data = {
         "preset": "",
         "network": "eip155:84532",

@@ -144,7 +144,7 @@ def test_every_point_is_somewhere_in_the_code():
 
     code = "".join(path.read_text() for path in (ROOT / "paywall").rglob("*.py"))
     for point in crashpoints.POINTS:
-        assert f'faults.reach("{point}")' in code
+        assert f'crashpoints.reach("{point}")' in code
 
 
 # ------------------------------------------------------------------ The payer and the token

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Min, Q
 from django.utils import timezone
@@ -307,13 +307,12 @@ def _confirm_pairs(pairs: Sequence[tuple[Payment, Transfer]]) -> int:
     # Somebody works on the others: they settle soon, and are not found by reading any more.
     later = {p.pk: t.block_number for p, t in pairs if p.state != State.SETTLED}
     ledger.seen_at(later)
-    by_transaction: dict[str, list[tuple[Payment, Transfer]]] = defaultdict(list)
+    transactions: dict[str, Transfer] = {}
+    members: dict[str, list[Payment]] = defaultdict(list)
     for payment, transfer in ready:
-        by_transaction[transfer.transaction].append((payment, transfer))
-    evidence = [
-        ([payment for payment, _ in members], _evidence(members[0][1]))
-        for members in by_transaction.values()
-    ]
+        transactions[transfer.transaction] = transfer
+        members[transfer.transaction].append(payment)
+    evidence = [(members[hash_], _evidence(transfer)) for hash_, transfer in transactions.items()]
     try:
         ledger.confirmed(evidence)
         return len(ready)
@@ -356,16 +355,16 @@ def _undo_reorganisation(group: Group, cursor: Cursor, node: Node) -> Steps[Coun
     counts: Counter[str] = Counter()
     newest = yield from query(_newest_block, group, None)
     # What was looked up by itself may be in a newer block than what was read.
-    beyond = newest is not None and newest[0] > cursor.block_number
+    beyond = newest is not None and newest.number > cursor.block_number
     is_same = (yield from node.block(cursor.block_number)).hash == cursor.block_hash
-    if is_same and not (beyond and (yield from _vanished(group, node))[0]):
+    if is_same and not (beyond and (yield from _vanished(group, node)).payments):
         return counts
     log.error("%s was reorganised at or before block %d", group.network, cursor.block_number)
     back = max(0, cursor.block_number - conf.get().rescan_blocks)
-    vanished, kept = yield from _vanished(group, node)
-    back = min(back, kept if kept is not None else back)
+    vanished = yield from _vanished(group, node)
+    back = min(back, back if vanished.kept is None else vanished.kept)
     yield from query(own_transactions.forget_blocks, group.network, back)
-    for payment in vanished:
+    for payment in vanished.payments:
         yield from settlement.confirm(payment)
         if payment.state != State.CONFIRMED:
             counts[f"back to {payment.state}"] += 1
@@ -373,35 +372,47 @@ def _undo_reorganisation(group: Group, cursor: Cursor, node: Node) -> Steps[Coun
     return counts
 
 
-def _vanished(group: Group, node: Node) -> Steps[tuple[list[Payment], int | None]]:
-    """Confirmed payments whose block is gone, and the newest block with payments that is not."""
+class _Vanished(NamedTuple):
+    payments: list[Payment]
+    """Confirmed ones, whose block is gone."""
+    kept: int | None
+    """The newest block with payments that is not."""
+
+
+class _Paying(NamedTuple):
+    """A block with confirmed payments."""
+
+    number: int
+    payments: list[Payment]
+
+
+def _vanished(group: Group, node: Node) -> Steps[_Vanished]:
+    """What a reorganisation took."""
     vanished: list[Payment] = []
     below: int | None = None
     while True:
         newest = yield from query(_newest_block, group, below)
         if newest is None:
-            return vanished, None
-        number, members = newest
+            return _Vanished(vanished, None)
         try:
-            hash_ = (yield from node.block(number)).hash
+            hash_ = (yield from node.block(newest.number)).hash
         except NodeError:
             hash_ = ""  # the new chain is shorter
-        gone = [payment for payment in members if payment.evidence.get("block_hash") != hash_]
+        gone = [p for p in newest.payments if p.evidence.get("block_hash") != hash_]
         if not gone:
-            return vanished, number
+            return _Vanished(vanished, newest.number)
         vanished += gone
-        below = number
+        below = newest.number
 
 
-def _newest_block(group: Group, below: int | None) -> tuple[int, list[Payment]] | None:
+def _newest_block(group: Group, below: int | None) -> _Paying | None:
     confirmed = group.payments().filter(state=State.CONFIRMED, position__isnull=False)
     if below is not None:
         confirmed = confirmed.filter(position__lt=below)
     newest = confirmed.order_by("-position").first()
     if newest is None or newest.position is None:
         return None
-    members: Iterable[Payment] = confirmed.filter(position=newest.position)
-    return newest.position, list(members)
+    return _Paying(newest.position, list(confirmed.filter(position=newest.position)))
 
 
 def block_before(node: Node, timestamp: float, last: int) -> Steps[int]:
