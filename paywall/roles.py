@@ -10,7 +10,10 @@ from typing import Any
 from django.apps import apps
 from django.db import router
 
-_VIEW_BOOKS = ("view_dashboard", "view_payment", "view_paymentevent", "view_receipt", "view_refund")
+_VIEW_BOOKS = (
+    *("view_dashboard", "view_order", "view_payment", "view_paymentevent", "view_receipt"),
+    "view_refund",
+)
 
 ROLES: dict[str, tuple[str, ...]] = {
     "Paywall price editors": (

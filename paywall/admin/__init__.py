@@ -1,6 +1,17 @@
 """The owner's desk. `PricedInline` is for the admin of what a site sells."""
 
-from . import accounts, alerts, audiences, chain, dashboard, payments, receipts, refunds, resources
+from . import (
+    accounts,
+    alerts,
+    audiences,
+    chain,
+    dashboard,
+    orders,
+    payments,
+    receipts,
+    refunds,
+    resources,
+)
 from .priced import PricedInline
 
 __all__ = [
@@ -10,6 +21,7 @@ __all__ = [
     "audiences",
     "chain",
     "dashboard",
+    "orders",
     "payments",
     "receipts",
     "refunds",

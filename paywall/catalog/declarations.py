@@ -147,15 +147,26 @@ def sync(using: str | None = None) -> list[str]:
     return made
 
 
-def after_migrate(*, using: str, verbosity: int = 1, **_: Any) -> None:
-    """Called by `migrate`."""
-    from paywall.models import Resource
+def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **_: Any) -> None:
+    """Called by `migrate`. Tables of another version, on the way back, are left alone."""
+    from paywall.models import Price, Resource
 
     if not router.allow_migrate_model(using, Resource):
+        return
+    if apps is not None and not all(_is_as_in_code(apps, model) for model in (Price, Resource)):
         return
     made = sync(using)
     if made and verbosity >= 1:
         print(f"  Paywall resources made: {', '.join(made)}")
+
+
+def _is_as_in_code(migrated: Any, model: Any) -> bool:
+    """Whether the database has a model's table as the code knows it."""
+    try:
+        found = migrated.get_model("paywall", model.__name__)
+    except LookupError:
+        return False
+    return {f.column for f in found._meta.fields} == {f.column for f in model._meta.fields}
 
 
 def _price(slug: str, price: str | int | Decimal | None) -> Decimal | None:

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 
 MODELS = [
     *("accesspass", "account", "alert", "audience", "cursor", "dashboard", "export"),
-    *("exposure", "facilitatorhealth", "freeuse", "payment", "receipt", "refund", "resource"),
-    *("transaction", "wallet"),
+    *("exposure", "facilitatorhealth", "freeuse", "order", "payment", "receipt", "refund"),
+    *("resource", "transaction", "wallet"),
 ]
 DESK = ["index", "receipts", "exports"]
 

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from paywall.rails.evm import desk
 from paywall.models import Account
+from paywall.rails.evm import desk
 from site_demo.chain.local import USDC
 from tests.conftest import PAY_TO
 

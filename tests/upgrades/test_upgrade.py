@@ -1,0 +1,96 @@
+"""From the last released version on, migrations are added and never made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connection
+
+from paywall.ledger import receipt_signature, receipts
+from paywall.models import Order, Payment, Price, Receipt, Refund, Resource, SalesDay
+from paywall.reports import rollups, status
+from tests.test_docs import ROOT
+
+HERE = Path(__file__).parent
+RELEASED = {
+    "0001_initial": "dd21a754479ad3d3fd5a13d6c560fbae64a4b12a15dd42f9bbd0a8c86d5729d6",
+}
+"""Migrations that sites have run, each with its SHA-256: a new one is added to them."""
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_migration_stays_as_it_is(name):
+    content = (ROOT / f"paywall/migrations/{name}.py").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == RELEASED[name]
+
+
+@pytest.fixture
+def old_database(transactional_db) -> Any:
+    """The last released version's tables, with its rows."""
+    last = max(path.stem for path in HERE.glob("*.json"))
+    call_command("migrate", "paywall", "zero", verbosity=0)
+    call_command("migrate", "paywall", last, verbosity=0)
+    tables = json.loads((HERE / f"{last}.json").read_text())
+    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        for name in ("paywall_price", "paywall_resource"):  # what `migrate` made of the code
+            cursor.execute(f'DELETE FROM "{name}"')
+        for name in _parents_first(tables):
+            columns = ", ".join(f'"{column}"' for column in tables[name]["columns"])
+            places = ", ".join(["%s"] * len(tables[name]["columns"]))
+            cursor.executemany(
+                f'INSERT INTO "{name}" ({columns}) VALUES ({places})',
+                [_read(name, tables[name]["columns"], row) for row in tables[name]["rows"]],
+            )
+        models = apps.get_app_config("paywall").get_models()
+        for statement in connection.ops.sequence_reset_sql(no_style(), list(models)):
+            cursor.execute(statement)
+    yield tables
+    call_command("migrate", "paywall", verbosity=0)
+
+
+def _parents_first(tables: dict[str, Any]) -> list[str]:
+    first = ["account", "audience", "resource", "price", "payment", "receipt"]
+    names = [f"paywall_{name}" for name in first if f"paywall_{name}" in tables]
+    return names + [name for name in tables if name not in names]
+
+
+def _read(table: str, columns: list[str], row: list[Any]) -> list[Any]:
+    """SQLite keeps booleans as numbers."""
+    booleans = {
+        field.column
+        for model in apps.get_app_config("paywall").get_models()
+        if model._meta.db_table == table
+        for field in model._meta.concrete_fields
+        if field.get_internal_type() == "BooleanField"
+    }
+    pairs = zip(columns, row, strict=True)
+    return [bool(v) if name in booleans and v is not None else v for name, v in pairs]
+
+
+def test_a_database_of_the_last_version_is_upgraded_with_all_that_is_in_it(old_database):
+    call_command("migrate", "paywall", verbosity=0)
+    for model in apps.get_app_config("paywall").get_models():
+        if not model._meta.proxy:
+            kept = old_database.get(model._meta.db_table, {"rows": []})["rows"]
+            more = 1 if model in (Resource, Price) else 0  # what the tests' own code declares
+            assert model._default_manager.count() == len(kept) + more, model
+            for row in model._default_manager.all():
+                assert str(row)
+    for payment in Payment.objects.all():
+        assert payment.taken_offer.amount == int(payment.authorized)
+        assert payment.story
+    for receipt in Receipt.objects.select_related("payment"):
+        assert receipt_signature.is_genuine(receipts.document(receipt))
+    assert set(Order.objects.values_list("state", flat=True)) == {"open", "paid"}
+    assert Refund.objects.get().payment.refunded == "1"
+    assert sum(status.take().payments.values()) == Payment.objects.count()
+    before = sorted(SalesDay.objects.values_list("day", "sales", "revenue_units"))
+    rollups.rebuild()
+    assert sorted(SalesDay.objects.values_list("day", "sales", "revenue_units")) == before
