@@ -49,11 +49,10 @@ def main() -> None:
         for command in (
             ["migrate", "-v", "0"],
             ["paywall_fake", "--payments", "80", "--resources", "12", "--until", "2026-11-01"],
+            ["shell", "-v", "0", "-c", MORE],
             ["paywall_rollup"],
         ):
             subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=env, check=True)
-        command = ["manage.py", "shell", "-v", "0", "-c", MORE]
-        subprocess.run([sys.executable, *command], cwd=ROOT, env=env, check=True)
         with closing(connect(file)) as database:
             tables = _tables(database)
     kept = HERE / f"{migration}.json"
