@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -163,3 +166,23 @@ def test_the_setting_has_that_name(key):
 def test_the_public_names_are_documented():
     text = (ROOT / "docs/reference/public-names.md").read_text()
     assert [name for name in NAMES if f"`{name}`" not in text] == []
+
+
+def test_the_exposed_headers_can_be_named_in_settings(tmp_path):
+    """Where nothing of Django is ready yet."""
+    (tmp_path / "early_settings.py").write_text(
+        "from paywall.responses import EXPOSED\nfrom tests.settings import *\n"
+        "CORS_EXPOSE_HEADERS = EXPOSED.split(', ')\n"
+    )
+    code = (
+        "import django; django.setup(); from django.conf import settings; "
+        "from paywall.responses import EXPOSED; "
+        "print(settings.CORS_EXPOSE_HEADERS == EXPOSED.split(', '))"
+    )
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "early_settings",
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+    }
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert told.stdout.strip() == "True", told.stderr

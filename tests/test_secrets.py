@@ -83,7 +83,7 @@ def test_the_frames_of_a_refund_that_fails_show_no_key(db, monkeypatch, settings
         raise RuntimeError("the node broke")
         yield
 
-    monkeypatch.setattr(own_transactions, "_fees", broken)
+    monkeypatch.setattr(own_transactions, "fees_now", broken)
     key = conf.get().treasury_key
     try:
         run(own_transactions.write(key, "eip155:84532", "0x" + "1" * 40, "0x", 1, ["refund:1"]))

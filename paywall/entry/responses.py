@@ -30,14 +30,18 @@ if TYPE_CHECKING:
 
     from paywall.catalog.offers import ForSale
     from paywall.exceptions import Refused, Unavailable
+    from paywall.protocols.base import Protocol
 
 FREE_REMAINING = "Paywall-Free-Remaining"
 _JSON, _PROBLEM = "application/json", "application/problem+json"
 
 
-def exposed() -> str:
-    """The response headers that scripts of other origins have to see."""
-    return ", ".join([*protocols.response_headers(), "Link", FREE_REMAINING, "Retry-After"])
+def exposed(spoken: Iterable[Protocol] | None = None) -> str:
+    """The response headers that scripts of other origins have to see; by default of all protocols
+    that are spoken here."""
+    known = protocols.all_() if spoken is None else spoken
+    names = dict.fromkeys(name for protocol in known for name in protocol.response_headers)
+    return ", ".join([*names, "Link", FREE_REMAINING, "Retry-After"])
 
 
 def varies_on() -> list[str]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 OURS = ("paywall.protocols.x402.v2.X402V2", "paywall.protocols.x402.v1.X402V1")
 
 
+def ours() -> list[Protocol]:
+    """Those that need no setting."""
+    return [import_string(path)() for path in OURS]
+
+
 @cache
 def all_() -> tuple[Protocol, ...]:
     """Every protocol. Raises `ImproperlyConfigured`, naming the setting."""
@@ -48,12 +53,6 @@ def all_() -> tuple[Protocol, ...]:
 def request_headers() -> tuple[str, ...]:
     """What all of them read."""
     return tuple(dict.fromkeys(name for p in all_() for name in p.request_headers))
-
-
-@cache
-def response_headers() -> tuple[str, ...]:
-    """What all of them write."""
-    return tuple(dict.fromkeys(name for p in all_() for name in p.response_headers))
 
 
 def brings_credential(headers: Mapping[str, str]) -> bool:
@@ -108,7 +107,7 @@ def without_offer(code: str) -> dict[str, Any]:
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "PAYWALL":
-        for kept in (all_, request_headers, response_headers):
+        for kept in (all_, request_headers):
             kept.cache_clear()
 
 

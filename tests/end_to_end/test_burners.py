@@ -8,7 +8,7 @@ import pytest
 from eth_account import Account as Key
 
 from paywall.models import Alert, Payment, Tally, Transaction
-from paywall.rails.evm import onchain, own_transactions
+from paywall.rails.evm import gas, onchain
 from paywall.reports import alerts
 from paywall.settlement import worker
 from paywall.testing import Buyer, encode
@@ -139,7 +139,7 @@ def test_a_budget_of_failed_gas_stops_what_strangers_cost(
     assert pay(own_shop, rich_buyer.payload(own_shop.get("/item/"))).status_code == 200
     cheats(own_shop, burner(BLOCK))
     burnt = Transaction.objects.get(succeeded=False)
-    assert own_transactions.burnt_of_late() == {burnt.wallet.network: burnt.fee}
+    assert gas.burnt_of_late() == {burnt.wallet.network: burnt.fee}
     paywall_settings(GAS_LOST_PER_HOUR=str(burnt.fee), ALERT_EMAILS=["owner@example.com"])
     count = Transaction.objects.count()
     stranger = cheats(own_shop, burner(BLOCK))

@@ -20,7 +20,7 @@ from paywall.models import (
     Transaction,
     Wallet,
 )
-from paywall.rails.evm import confirmation, evidence, finding, own_transactions
+from paywall.rails.evm import cursors, evidence, finding, own_transactions
 from paywall.rails.evm.addresses import topic
 from paywall.rails.evm.eip3009 import AUTHORIZATION_USED_TOPIC, TransferAuthorization
 from paywall.rails.evm.rpc import Block, Declined, TransactionReceipt
@@ -106,9 +106,9 @@ def test_a_cursor_moves_only_from_where_it_stands(db):
         network="n", asset="a", depth="1", block_number=5, block_hash="0x5", block_time=now
     )
     slow, quick = (Cursor.objects.get(pk=row.pk) for _ in range(2))
-    confirmation._advance(quick, Block(9, 0, "0x9"))
+    cursors.advance(quick, Block(9, 0, "0x9"))
     with pytest.raises(StaleMove):
-        confirmation._advance(slow, Block(7, 0, "0x7"))
+        cursors.advance(slow, Block(7, 0, "0x7"))
     assert (slow.block_number, Cursor.objects.get().block_number) == (5, 9)
 
 

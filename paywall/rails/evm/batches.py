@@ -18,6 +18,7 @@ from paywall.models.payments import State
 from paywall.settlement.facilitators import health
 
 from . import facilitators, own_transactions
+from .gas import NotSent
 from .onchain import OnchainFacilitator, paid_in
 from .rpc import NodeError
 
@@ -47,7 +48,7 @@ def carry(payments: Sequence[Payment], facilitator: OnchainFacilitator) -> Steps
 
     try:
         refused = yield from facilitator.carry([settlement.charge(p) for p in payments], written)
-    except own_transactions.NotSent as error:
+    except NotSent as error:
         log.warning("%d payments wait: %s", len(payments), error)
         yield from health.failed(facilitator.name, str(error))
         for payment in payments:

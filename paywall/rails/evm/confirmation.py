@@ -10,36 +10,31 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.db.models import Min, Q
 from django.utils import timezone
 
-from paywall import conf, crashpoints, durable, ledger, settlement
+from paywall import conf, crashpoints, ledger, settlement
 from paywall.effects import query, run
 from paywall.exceptions import LedgerUnavailable, StaleMove
-from paywall.models import Account, Cursor, Payment
+from paywall.models import Cursor, Payment
 from paywall.models.payments import State
 
-from . import exact, networks, nodes, own_transactions, transfers
+from . import cursors, exact, networks, nodes, reorganisations, transfers
+from .cursors import Group, groups
 from .evidence import proof
 from .rpc import NodeError
-from .terms import of as terms_of
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
-    from paywall.models.payments import PaymentQuerySet
     from paywall.vocabulary import Paid
 
     from .rpc import Block, Node
     from .transfers import Transfer
 
 log = logging.getLogger(__name__)
-
-LEASE = timedelta(seconds=30)
-"""For which one worker reads for a cursor. If it takes longer and two do, no harm is done."""
 
 EARLIER = timedelta(minutes=15)
 """How long before its claim an authorization may have been used."""
@@ -55,40 +50,6 @@ WAITED_FOR = timedelta(minutes=15)
 
 AT_ONCE = 500
 """Payments that are confirmed in one database transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Accounts of one token that want the same depth."""
-
-    network: str
-    asset: str
-    depth: str
-    accounts: tuple[Account, ...]
-
-    @property
-    def recipients(self) -> list[str]:
-        return sorted({account.terms["pay_to"] for account in self.accounts})
-
-    def payments(self) -> PaymentQuerySet:
-        return Payment.objects.using(durable.alias()).filter(account__in=self.accounts)
-
-    def cursor(self) -> Cursor | None:
-        cursors = Cursor.objects.using(durable.alias())
-        key = {"network": self.network, "asset": self.asset, "depth": self.depth}
-        return cursors.filter(**key).first()
-
-
-def groups() -> list[Group]:
-    """All that can be read: accounts, also disabled ones, on networks with a node."""
-    networks_read = [name for name in conf.get().rpc_urls if conf.get().rpc_nodes(name)]
-    found: dict[tuple[str, str, str], list[Account]] = defaultdict(list)
-    accounts = Account.objects.using(durable.alias()).filter(rail="evm", network__in=networks_read)
-    for account in accounts.order_by("pk"):
-        terms = terms_of(account)
-        depth = "finalized" if terms.finalized else str(terms.confirmations)
-        found[account.network, terms.asset, depth].append(account)
-    return [Group(*key, tuple(members)) for key, members in found.items()]
 
 
 def scan(group: Group) -> Steps[Counter[str]]:
@@ -112,11 +73,11 @@ def scan(group: Group) -> Steps[Counter[str]]:
     try:
         if head.number < cursor.block_number:
             yield from _wait_for(cursor, node, head)
-        counts += yield from _undo_reorganisation(group, cursor, node)
+        counts += yield from reorganisations.undo(group, cursor, node)
         yield from _read_on(group, cursor, node, last, counts)
-        yield from query(_note_read, cursor)
+        yield from query(cursors.note_read, cursor)
     finally:
-        yield from query(_release, cursor)
+        yield from query(cursors.release, cursor)
     return counts
 
 
@@ -182,8 +143,8 @@ def _take(group: Group, node: Node, last: int) -> Steps[Cursor | None]:
         if since is not None:
             start = yield from block_before(node, (since - EARLIER).timestamp(), last)
         block = yield from node.block(start)
-        cursor = yield from query(_make, group, block)
-    return (yield from query(_hold, cursor))
+        cursor = yield from query(cursors.make, group, block)
+    return (yield from query(cursors.hold, cursor))
 
 
 def _first_open(group: Group) -> datetime | None:
@@ -192,68 +153,13 @@ def _first_open(group: Group) -> datetime | None:
     return first
 
 
-@durable.write
-def _make(group: Group, block: Block) -> Cursor:
-    cursor, _ = Cursor.objects.using(durable.alias()).get_or_create(
-        network=group.network,
-        asset=group.asset,
-        depth=group.depth,
-        defaults={
-            "block_number": block.number,
-            "block_hash": block.hash,
-            "block_time": _time(block),
-        },
-    )
-    return cursor
-
-
-@durable.write
-def _hold(cursor: Cursor) -> Cursor | None:
-    now = timezone.now()
-    rows = Cursor.objects.using(durable.alias()).filter(pk=cursor.pk)
-    if not rows.filter(held_until__lte=now).update(held_until=now + LEASE):
-        return None
-    return rows.get()
-
-
-@durable.write
-def _release(cursor: Cursor) -> None:
-    rows = Cursor.objects.using(durable.alias()).filter(pk=cursor.pk)
-    rows.update(held_until=timezone.now())
-
-
-@durable.write
-def _note_read(cursor: Cursor) -> None:
-    rows = Cursor.objects.using(durable.alias()).filter(pk=cursor.pk)
-    rows.update(read_at=timezone.now())
-
-
-@durable.write
-def _advance(cursor: Cursor, block: Block) -> None:
-    """Only from where this worker thinks that it stands. Raises `StaleMove`."""
-    now = timezone.now()
-    changes = {
-        "block_number": block.number,
-        "block_hash": block.hash,
-        "block_time": _time(block),
-        "read_at": now,
-        "held_until": now + LEASE,
-    }
-    rows = Cursor.objects.using(durable.alias()).filter(
-        pk=cursor.pk, block_number=cursor.block_number, block_hash=cursor.block_hash
-    )
-    if not rows.update(**changes):
-        raise StaleMove(f"the cursor of {cursor.network} was moved by another worker")
-    durable.set_fields(cursor, **changes)
-
-
 def _wait_for(cursor: Cursor, node: Node, head: Block) -> Steps[None]:
     """The node is behind what was read: raise `NodeError`, but not for ever."""
     if timezone.now() - cursor.read_at < STUCK_AFTER:
         raise NodeError(f"it is at block {head.number}, behind {cursor.block_number}")
     back = max(0, head.number - conf.get().rescan_blocks)
     log.error("The cursor at block %d is beyond the chain: back to %d", cursor.block_number, back)
-    yield from query(_advance, cursor, (yield from node.block(back)))
+    yield from query(cursors.advance, cursor, (yield from node.block(back)))
 
 
 def _read_on(
@@ -271,7 +177,7 @@ def _read_on(
                 raise NodeError("the chain was reorganised while it was read")
             counts["confirmed"] += yield from query(_confirm, group, found)
             crashpoints.reach("confirm: written")
-        yield from query(_advance, cursor, end)
+        yield from query(cursors.advance, cursor, end)
 
 
 def _is_anything_open(group: Group) -> bool:
@@ -347,74 +253,6 @@ def _evidence(transfer: Transfer) -> Paid:
     return proof(transfer.transaction, transfer.block_number, transfer.block_hash, final=True)
 
 
-# --------------------------------------------------------------------- Reorganisations
-
-
-def _undo_reorganisation(group: Group, cursor: Cursor, node: Node) -> Steps[Counter[str]]:
-    """Where the block at the cursor is another than it was: look at what vanished, go back."""
-    counts: Counter[str] = Counter()
-    newest = yield from query(_newest_block, group, None)
-    # What was looked up by itself may be in a newer block than what was read.
-    beyond = newest is not None and newest.number > cursor.block_number
-    is_same = (yield from node.block(cursor.block_number)).hash == cursor.block_hash
-    if is_same and not (beyond and (yield from _vanished(group, node)).payments):
-        return counts
-    log.error("%s was reorganised at or before block %d", group.network, cursor.block_number)
-    back = max(0, cursor.block_number - conf.get().rescan_blocks)
-    vanished = yield from _vanished(group, node)
-    back = min(back, back if vanished.kept is None else vanished.kept)
-    yield from query(own_transactions.forget_blocks, group.network, back)
-    for payment in vanished.payments:
-        yield from settlement.confirm(payment)
-        if payment.state != State.CONFIRMED:
-            counts[f"back to {payment.state}"] += 1
-    yield from query(_advance, cursor, (yield from node.block(back)))
-    return counts
-
-
-class _Vanished(NamedTuple):
-    payments: list[Payment]
-    """Confirmed ones, whose block is gone."""
-    kept: int | None
-    """The newest block with payments that is not."""
-
-
-class _Paying(NamedTuple):
-    """A block with confirmed payments."""
-
-    number: int
-    payments: list[Payment]
-
-
-def _vanished(group: Group, node: Node) -> Steps[_Vanished]:
-    """What a reorganisation took."""
-    vanished: list[Payment] = []
-    below: int | None = None
-    while True:
-        newest = yield from query(_newest_block, group, below)
-        if newest is None:
-            return _Vanished(vanished, None)
-        try:
-            hash_ = (yield from node.block(newest.number)).hash
-        except NodeError:
-            hash_ = ""  # the new chain is shorter
-        gone = [p for p in newest.payments if p.evidence.get("block_hash") != hash_]
-        if not gone:
-            return _Vanished(vanished, newest.number)
-        vanished += gone
-        below = newest.number
-
-
-def _newest_block(group: Group, below: int | None) -> _Paying | None:
-    confirmed = group.payments().filter(state=State.CONFIRMED, position__isnull=False)
-    if below is not None:
-        confirmed = confirmed.filter(position__lt=below)
-    newest = confirmed.order_by("-position").first()
-    if newest is None or newest.position is None:
-        return None
-    return _Paying(newest.position, list(confirmed.filter(position=newest.position)))
-
-
 def block_before(node: Node, timestamp: float, last: int) -> Steps[int]:
     """The newest block, up to `last`, that is not younger than that. Raises `NodeError`."""
     low, high = 0, last
@@ -425,7 +263,3 @@ def block_before(node: Node, timestamp: float, last: int) -> Steps[int]:
         else:
             high = middle - 1
     return low
-
-
-def _time(block: Block) -> datetime:
-    return datetime.fromtimestamp(block.timestamp, UTC)

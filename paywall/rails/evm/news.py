@@ -10,7 +10,8 @@ from paywall import business_days, conf, durable
 from paywall.models import Alert, Wallet
 from paywall.vocabulary import News
 
-from . import networks, own_transactions
+from . import networks
+from .gas import burnt_of_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def _gas() -> Iterator[News]:
 
 
 def _burnt() -> Iterator[News]:
-    for network, burnt in own_transactions.burnt_of_late().items():
+    for network, burnt in burnt_of_late().items():
         if burnt >= conf.get().gas_lost_per_hour:
             yield News(
                 f"burnt:{network}:{timezone.now():%Y-%m-%d %H}",

@@ -21,6 +21,7 @@ from paywall.models import Payment, Transaction
 from paywall.models.literals import one_of
 from paywall.models.payments import PAID
 from paywall.rails.evm import exact, nodes, own_transactions, transactions
+from paywall.rails.evm.gas import NotSent, burnt_of_late, is_burning, note_burnt, price_of_gas
 from paywall.rails.evm.rpc import NodeError, Reverted
 from paywall.vocabulary import Charge, Rejected, Settled, Settlement, Unknown, Verdict
 
@@ -70,7 +71,7 @@ class OnchainFacilitator:
                 )
             except _Refused as refused:
                 return refused.settlement
-            except own_transactions.NotSent as error:
+            except NotSent as error:
                 return _ours(str(error))
             except own_transactions.AlreadyCarried:
                 transaction = yield from query(own_transactions.carrying, charge.identity)
@@ -82,7 +83,7 @@ class OnchainFacilitator:
     def _require_good_standing(self, charge: Charge, node: Node) -> Steps[None]:
         """Raise `_Refused` for payers whose transactions fail at our cost, and where too much was
         lost so, for all who never paid here."""
-        if (yield from query(own_transactions.is_burning, charge.payer)):
+        if (yield from query(is_burning, charge.payer)):
             try:
                 is_contract = yield from node.has_code(charge.payer)
             except NodeError as error:
@@ -91,7 +92,7 @@ class OnchainFacilitator:
                 # Its code decides anew each time: what failed once can be made to fail for ever.
                 raise _Refused(Rejected(Code.PAYER_REVERTED))
             raise _Refused(Unknown("it waits: a transaction for this payer failed of late"))
-        burnt = (yield from query(own_transactions.burnt_of_late)).get(charge.offer.network, 0)
+        burnt = (yield from query(burnt_of_late)).get(charge.offer.network, 0)
         if burnt >= self._settings.gas_lost_per_hour and not (
             yield from query(_has_paid, charge.payer)
         ):
@@ -135,7 +136,7 @@ class OnchainFacilitator:
             return True
         if (yield from node.has_code(charge.payer)):
             return False
-        if (yield from query(own_transactions.is_burning, charge.payer)):
+        if (yield from query(is_burning, charge.payer)):
             return False
         _plain[key] = now + PLAIN_FOR
         return True
@@ -154,9 +155,7 @@ class OnchainFacilitator:
         network = charges[0].offer.network
         node, key = nodes.of(network), self._settings.gas_key
         if node is None or not key:
-            raise own_transactions.NotSent(
-                "there is no node" if node is None else "there is no gas key"
-            )
+            raise NotSent("there is no node" if node is None else "there is no gas key")
         calls = [_call(charge) for charge in charges]
         results = yield from self._simulate(node, network, calls)
         crashpoints.reach("batch: simulated")
@@ -186,15 +185,15 @@ class OnchainFacilitator:
         data = transactions.aggregate(calls)
         gas = transactions.GAS_BASE + transactions.GAS_EACH * len(calls)
         try:
-            price = yield from own_transactions.price_of_gas(network, self._settings.gas_key, gas)
+            price = yield from price_of_gas(network, self._settings.gas_key, gas)
             answer = yield from node.eth_call(
                 transactions.MULTICALL3, data, sender, gas=gas, gas_price=price
             )
             results = transactions.read_aggregate(answer)
         except (NodeError, ValueError) as error:
-            raise own_transactions.NotSent(f"cannot simulate: {error}") from error
+            raise NotSent(f"cannot simulate: {error}") from error
         if len(results) != len(calls):
-            raise own_transactions.NotSent("cannot simulate: an answer of another length")
+            raise NotSent("cannot simulate: an answer of another length")
         return results
 
     def _prepare(self, charge: Charge, node: Node) -> Steps[tuple[str, str, int]]:
@@ -215,7 +214,7 @@ class OnchainFacilitator:
         try:
             # As it will be: by this sender, at this price, with no more gas than we pay for.
             key = self._settings.gas_key
-            price = yield from own_transactions.price_of_gas(charge.offer.network, key, gas)
+            price = yield from price_of_gas(charge.offer.network, key, gas)
             yield from node.eth_call(*call, sender, gas=gas, gas_price=price)
         except Reverted as reverted:
             raise _Refused(_refusal(str(reverted))) from reverted
@@ -230,7 +229,7 @@ class OnchainFacilitator:
             return Unknown("no block has it yet", transaction.hash)
         if paid_in(charge, receipt):
             return Settled(receipt.transaction)
-        yield from query(own_transactions.note_burnt, charge.payer)
+        yield from query(note_burnt, charge.payer)
         return Unknown("transaction_failed", receipt.transaction)
 
 

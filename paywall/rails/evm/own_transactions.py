@@ -10,22 +10,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from paywall import conf, durable
 from paywall.effects import query, wait
 from paywall.logs import plain
-from paywall.models import Carriage, Tally, Transaction, Wallet
-from paywall.rails.base import Unreachable
+from paywall.models import Carriage, Transaction, Wallet
 from paywall.rails.evm import networks, nodes, transactions
+from paywall.rails.evm.gas import NotSent, ceiling, fees_now, key_of, require_gas
 from paywall.rails.evm.rpc import Node, NodeError
-from paywall.rails.evm.transactions import GWEI, Draft, Fees
+from paywall.rails.evm.transactions import Draft, Fees
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -38,23 +37,13 @@ log = logging.getLogger(__name__)
 
 State = Transaction.State
 
-BALANCE_BELIEVED_FOR = timedelta(seconds=30)
-BALANCE_WATCHED_EVERY = timedelta(minutes=5)
 SEND_AGAIN_AFTER = timedelta(seconds=10)
 
 _IS_THERE = ("already known", "already imported", "known transaction")
 
 
-class NotSent(Unreachable):
-    """Certain: nothing was written and nothing was sent."""
-
-
 class AlreadyCarried(Exception):
     """Somebody else has just written a transaction that carries the same."""
-
-
-BURNT_COUNTS_FOR = timedelta(hours=1)
-"""For so long a payer whose transaction failed is not settled for again, and its cost counts."""
 
 
 def write(
@@ -80,8 +69,8 @@ def write(
         raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
     address = transactions.wallet(key).address
     try:
-        fees = yield from _fees(node)
-        yield from _require_gas(node, network, address, gas * fees.most)
+        fees = yield from fees_now(node)
+        yield from require_gas(node, network, address, gas * fees.most)
         on_chain = yield from node.transaction_count(address)
     except NodeError as error:
         raise NotSent(str(error)) from error
@@ -122,7 +111,7 @@ def write(
 
 def send(transaction: Transaction) -> Steps[None]:
     """Hand a written transaction to the network. Once more does no harm; never raises."""
-    node, key = nodes.of(transaction.wallet.network), _key(transaction.wallet)
+    node, key = nodes.of(transaction.wallet.network), key_of(transaction.wallet)
     if node is None or key is None:
         trouble = "there is no node" if node is None else "its key is not in the settings"
     else:
@@ -243,116 +232,6 @@ def _back_to_signed(rows: QuerySet[Transaction]) -> None:
     )
 
 
-def price_of_gas(network: str, key: Secret, gas: int) -> Steps[int]:
-    """What a unit of gas will cost at most, in wei, for a wallet that can pay for so much of it.
-
-    Raises `NodeError`; `NotSent` beyond the ceiling, or if it cannot.
-    """
-    node = nodes.of(network)
-    if node is None:
-        raise NotSent(f"PAYWALL['RPC_URLS'] has no {network}")
-    most = (yield from _fees(node)).most
-    yield from _require_gas(node, network, transactions.wallet(key).address, gas * most)
-    return most
-
-
-def note_burnt(payer: str) -> None:
-    """A transaction for a payer failed, at our cost: it is not settled for again for a while."""
-    _note_burnt(payer, timezone.now() + BURNT_COUNTS_FOR)
-
-
-@durable.write
-def _note_burnt(payer: str, until: datetime) -> None:
-    scope = f"burnt {payer}"
-    Tally.objects.using(durable.alias()).update_or_create(
-        scope=scope, defaults={"count": 1, "ends_at": until}
-    )
-
-
-def is_burning(payer: str) -> bool:
-    """Whether a transaction for that payer failed of late."""
-    rows = Tally.objects.using(durable.alias()).filter(scope=f"burnt {payer}")
-    return rows.filter(ends_at__gt=timezone.now()).exists()
-
-
-def burnt_of_late() -> dict[str, Decimal]:
-    """What failed transactions cost within an hour, in each network's coin."""
-    since = timezone.now() - BURNT_COUNTS_FOR
-    rows = Transaction.objects.using(durable.alias()).filter(
-        state=State.MINED, created_at__gt=since, succeeded=False
-    )
-    found: dict[str, Decimal] = {}
-    for transaction in rows.select_related("wallet"):
-        network = transaction.wallet.network
-        found[network] = found.get(network, Decimal(0)) + (transaction.fee or Decimal(0))
-    return found
-
-
-def watch_gas() -> Steps[None]:
-    """Read the balances that nobody read for a while, so that an idle wallet is noticed too.
-
-    Raises `NodeError`.
-    """
-    stale = timezone.now() - BALANCE_WATCHED_EVERY
-    for wallet in (yield from query(_unwatched, stale)):
-        node = nodes.of(wallet.network)
-        if node is not None and _key(wallet) is not None:
-            balance = yield from node.coins(wallet.address)
-            yield from query(_note_balance, wallet.network, wallet.address, balance)
-
-
-def _unwatched(since: datetime) -> list[Wallet]:
-    wallets = Wallet.objects.using(durable.alias())
-    return list(wallets.filter(Q(balance_at=None) | Q(balance_at__lt=since)))
-
-
-def _fees(node: Node) -> Steps[Fees]:
-    """What a transaction offers now. Raises `NodeError`, `NotSent` beyond the ceiling."""
-    base, tip = yield from node.fees()
-    ceiling = _ceiling()
-    if base > ceiling:
-        raise NotSent(
-            f"gas costs {base / GWEI:.3f} gwei, beyond the ceiling of {ceiling / GWEI:.3f}"
-        )
-    return Fees.now(base, tip, ceiling)
-
-
-def _ceiling() -> int:
-    return int(conf.get().gas_price_ceiling * GWEI)
-
-
-def _require_gas(node: Node, network: str, address: str, cost: int) -> Steps[None]:
-    """Raise `NotSent` if the wallet cannot pay; the balance is read now and then."""
-    balance = yield from query(_known_balance, network, address)
-    if balance is None:
-        balance = yield from node.coins(address)
-        yield from query(_note_balance, network, address, balance)
-    if balance < cost:
-        raise NotSent(f"the wallet {address} has too little to pay for gas")
-
-
-def _known_balance(network: str, address: str) -> int | None:
-    fresh = timezone.now() - BALANCE_BELIEVED_FOR
-    wallet = (
-        Wallet.objects.using(durable.alias())
-        .filter(network=network, address=address, balance_at__gt=fresh)
-        .first()
-    )
-    return int(wallet.balance) if wallet else None
-
-
-@durable.write
-def _note_balance(network: str, address: str, balance: int) -> None:
-    wallets = Wallet.objects.using(durable.alias())
-    wallet, _ = wallets.update_or_create(
-        network=network,
-        address=address,
-        defaults={"balance": str(balance), "balance_at": timezone.now()},
-    )
-    if wallet.is_low:
-        log.error("The wallet %s on %s is low on gas: %.6f left", address, network, wallet.coins)
-
-
 def _next_nonce(network: str, address: str, on_chain: int) -> Wallet:
     """Take a wallet's next nonce; its row is locked until the transaction commits."""
     wallets = Wallet.objects.using(durable.alias())
@@ -413,13 +292,13 @@ def _agree_it_is_used(node: Node, transaction: Transaction) -> Steps[bool]:
 
 def _raise_fees(transaction: Transaction, node: Node) -> Steps[None]:
     """Sign it again for more, with the same nonce: one of the two gets into a block."""
-    key = _key(transaction.wallet)
+    key = key_of(transaction.wallet)
     try:
-        now = yield from _fees(node)
+        now = yield from fees_now(node)
     except NotSent as error:
         log.warning("transaction=%s waits: %s", transaction.hash, error)
         return
-    raised = Fees(transaction.max_fee, transaction.tip).raised(now, _ceiling())
+    raised = Fees(transaction.max_fee, transaction.tip).raised(now, ceiling())
     if key is None or raised is None:
         log.warning("transaction=%s waits: it cannot offer more", transaction.hash)
         return
@@ -457,12 +336,3 @@ def _draft(transaction: Transaction) -> Draft:
         transaction.gas,
         Fees(transaction.max_fee, transaction.tip),
     )
-
-
-def _key(wallet: Wallet) -> Secret | None:
-    """The key of a wallet, if the settings have it."""
-    settings = conf.get()
-    for key in (settings.gas_key, settings.treasury_key):
-        if key and transactions.wallet(key).address == wallet.address:
-            return key
-    return None

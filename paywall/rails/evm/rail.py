@@ -25,13 +25,13 @@ from . import (
     networks,
     news,
     nodes,
-    own_transactions,
     reconciliation,
     refunds,
     sign_in,
     terms,
 )
 from .addresses import checksum, is_transaction_hash
+from .gas import watch_gas
 from .serving import answers
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class EvmRail(Rail):
         return news.news()
 
     def chores(self) -> None:
-        run(own_transactions.watch_gas())
+        run(watch_gas())
 
     # ----------------------------------------------------------------- Beyond the shop
 

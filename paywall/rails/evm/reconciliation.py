@@ -17,13 +17,13 @@ from paywall.effects import run
 from paywall.models import Payment, Refund
 from paywall.models.payments import State
 
-from . import confirmation, exact, networks, nodes, refunds, transactions, transfers
+from . import confirmation, cursors, exact, networks, nodes, refunds, transactions, transfers
 from .rpc import NodeError
 
 if TYPE_CHECKING:
     from paywall.models import Account
 
-    from .confirmation import Group
+    from .cursors import Group
     from .rpc import Node
     from .transfers import Transfer
 
@@ -133,7 +133,7 @@ def reconcile(since: datetime | None, progress: Progress) -> list[Comparison]:
     Only blocks that will stay are read. Raises `NodeError`.
     """
     found: list[Comparison] = []
-    for group in confirmation.groups():
+    for group in cursors.groups():
         node = nodes.of(group.network)
         assert node is not None
         if run(node.chain_id()) != networks.chain_id(group.network):

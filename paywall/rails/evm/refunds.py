@@ -15,6 +15,7 @@ from paywall.rails.base import Seen, Unacceptable
 from . import nodes, own_transactions, transactions, transfers
 from .addresses import checksum, is_transaction_hash
 from .finding import depth
+from .gas import NotSent
 from .rpc import NodeError, Reverted
 from .terms import of as terms_of
 
@@ -68,15 +69,13 @@ def send(refund: Refund, mark: Callable[[str], None]) -> Steps[None]:
     payment, key = refund.payment, conf.get().treasury_key
     node = nodes.of(payment.network)
     if node is None or not key:
-        raise own_transactions.NotSent(
-            "there is no node" if node is None else "there is no treasury key"
-        )
+        raise NotSent("there is no node" if node is None else "there is no treasury key")
     data = transactions.transfer(str(payment.payer), int(refund.amount))
     token = payment.taken_offer.terms["asset"]
     try:
         yield from node.eth_call(token, data, transactions.wallet(key).address)
     except Reverted as reverted:
-        raise own_transactions.NotSent(f"the token refuses: {reverted}") from reverted
+        raise NotSent(f"the token refuses: {reverted}") from reverted
 
     def also(sent: Transaction) -> None:
         """In the transaction that writes it: of two workers, one's is rolled back."""
