@@ -32,3 +32,16 @@ class Guarded(models.QuerySet[M]):
     @classmethod
     def _refusal(cls) -> TypeError:
         return TypeError(f"Only {cls.writer} moves a row to another state.")
+
+
+class GuardedModel(models.Model):
+    """A row with a `state`: once it is there, no `save` writes that."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if not self._state.adding and (fields is None or "state" in fields):
+            raise type(self)._default_manager.all()._refusal()  # type: ignore[attr-defined]
+        super().save(*args, **kwargs)

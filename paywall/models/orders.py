@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -14,7 +13,7 @@ from paywall.money import money
 from paywall.vocabulary import Offer
 
 from .accounts import Account
-from .guarded import Guarded
+from .guarded import Guarded, GuardedModel
 from .payments import Payment
 from .resources import Resource
 
@@ -28,7 +27,7 @@ def unguessable() -> str:
     return secrets.token_urlsafe(16)
 
 
-class Order(models.Model):
+class Order(GuardedModel):
     """One resource, at one price, for one holder. When its money is seen, it becomes a Payment.
 
     Money that came late is taken all the same. What is more than it takes (paid twice) or less
@@ -127,12 +126,6 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return f"order {self.public_id} of {money(self.price)} {self.currency} ({self.state})"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        fields = kwargs.get("update_fields")
-        if not self._state.adding and (fields is None or "state" in fields):
-            raise OrderQuerySet._refusal()
-        super().save(*args, **kwargs)
 
     @property
     def taken_offer(self) -> Offer:

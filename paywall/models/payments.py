@@ -14,7 +14,7 @@ from paywall.money import money
 from paywall.vocabulary import Offer
 
 from .accounts import Account
-from .guarded import Guarded
+from .guarded import Guarded, GuardedModel
 from .literals import one_of
 from .resources import Resource
 
@@ -79,7 +79,7 @@ class PaymentQuerySet(Guarded["Payment"]):
         return self.filter(one_of("state", OPEN))
 
 
-class Payment(models.Model):
+class Payment(GuardedModel):
     """One claim on a buyer's money, with its state."""
 
     State = State
@@ -307,12 +307,6 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.cost} ({self.state})"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        fields = kwargs.get("update_fields")
-        if not self._state.adding and (fields is None or "state" in fields):
-            raise PaymentQuerySet._refusal()
-        super().save(*args, **kwargs)
 
     @property
     def cost(self) -> str:

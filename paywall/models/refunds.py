@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .guarded import Guarded
+from .guarded import Guarded, GuardedModel
 from .payments import Payment
 
 
@@ -15,7 +15,7 @@ class RefundQuerySet(Guarded["Refund"]):
     writer = "paywall.refunds"
 
 
-class Refund(models.Model):
+class Refund(GuardedModel):
     """Some or all of a payment, sent back to its payer."""
 
     class State(models.TextChoices):

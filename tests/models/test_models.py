@@ -252,6 +252,9 @@ def test_a_payment_is_never_half_of_something(payment, change):
 def test_only_the_ledger_writes_a_state(payment):
     """Not by promise: whoever else tries gets an error, and nothing is written."""
     payment.state = "confirmed"
+    refund = Refund.objects.create(
+        payment=payment, amount="1", reason="x", is_ours_to_send=False, reference="0x2"
+    )
     for attempt in (
         lambda: Payment.objects.update(state="confirmed"),
         lambda: Payment.objects.filter(pk=payment.pk).update(state="confirmed", reference="0x1"),
@@ -260,6 +263,7 @@ def test_only_the_ledger_writes_a_state(payment):
         lambda: payment.save(update_fields=["state"]),
         lambda: Refund.objects.update(state="confirmed"),
         lambda: Refund.objects.bulk_update([], ["state"]),
+        lambda: refund.save(),
     ):
         with pytest.raises(TypeError, match=r"Only paywall\.(ledger|refunds)"):
             attempt()
