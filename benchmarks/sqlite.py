@@ -28,7 +28,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from paywall import alerts, confirmation, engine, rollups, status
+from paywall.reports import alerts, rollups, status
+from paywall.settlement import worker
 from paywall.models import Payment
 
 settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
@@ -46,8 +47,8 @@ def page(path):
     assert response.status_code == 200, (path, response.status_code)
 
 asks = {{
-    "engine: what is due": lambda: (engine.settle(), engine.sweep(), engine.undone().count()),
-    "engine: is a chain unread": confirmation.unread_since,
+    "engine: what is due": lambda: (worker.settle(), worker.sweep(), worker.undone().count()),
+    "engine: is a chain unread": worker.unread_since,
     "status": status.take,
     "health": status.is_keeping_up,
     "alerts": alerts.tell,

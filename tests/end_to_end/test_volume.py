@@ -77,7 +77,7 @@ def test_receipts_are_found_by_indexes(year):
     assert "paywall_receipt_newest" in plans["first page"]
     assert "paywall_receipt_newest" in plans["a page far down"]
     assert "paywall_receipt_newest" in plans["of a week"]
-    assert "paywall_payment_tx" in plans["by transaction"]
+    assert "paywall_payment_reference" in plans["by transaction"]
     assert "paywall_payment_payer" in plans["by wallet"]
     assert "paywall_payment_open" in plans["lost"]
 
@@ -85,13 +85,14 @@ def test_receipts_are_found_by_indexes(year):
 SUMS = """
 import json
 from django.db import connection
-from paywall import owner_time, rollups
+from paywall import business_days
+from paywall.reports import rollups
 from paywall.dashboard import figures, periods
 from paywall.models import Payment, RollUp
 from paywall.models.exposure import UNITS
 
 def raw(period, currency):
-    start, end = owner_time.bounds(period.first, period.last)
+    start, end = business_days.bounds(period.first, period.last)
     with connection.cursor() as cursor:
         cursor.execute('''
             select count(*) filter (where currency = %s),
