@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,16 @@ def exposed(spoken: Iterable[Protocol] | None = None) -> str:
 def varies_on() -> list[str]:
     """The request headers that decide what is answered."""
     return [*protocols.request_headers(), "Accept", "Cookie"]
+
+
+@cache
+def _usual(spoken: tuple[Protocol, ...]) -> dict[str, str]:
+    """Headers of every answer of ours that is not the view's own."""
+    return {
+        "Cache-Control": "no-store",
+        "Vary": ", ".join(varies_on()),
+        "Access-Control-Expose-Headers": exposed(spoken),
+    }
 
 
 def wants_page(request: HttpRequest) -> bool:
@@ -178,9 +189,8 @@ def _as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpR
     headers = response.headers
     for name, value in challenge.items():
         headers[name] = value
-    headers["Cache-Control"] = "no-store"
-    headers["Vary"] = ", ".join(varies_on())
-    headers["Access-Control-Expose-Headers"] = exposed()
+    for name, value in _usual(protocols.all_()).items():
+        headers[name] = value
     # A challenge is daily business; what is not, is logged with the payment's id.
     keep_out_of_request_log(response)
     return response
@@ -196,9 +206,8 @@ def _without_offer(
         **problem(status, code, detail, transaction=transaction, receipt=receipt),
     }
     response = HttpResponse(json.dumps(body), content_type=_JSON, status=status)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = ", ".join(varies_on())
-    response.headers["Access-Control-Expose-Headers"] = exposed()
+    for name, value in _usual(protocols.all_()).items():
+        response.headers[name] = value
     if outcome is not None:
         for name, value in protocols.outcome_headers(outcome).items():
             response.headers[name] = value

@@ -54,7 +54,10 @@ def signer() -> Signer:
 
 def _presented(request: HttpRequest) -> str:
     """What the browser's cookie has, if the site signed it."""
+    value = request.COOKIES.get(COOKIE)
+    if not value:
+        return ""
     try:
-        return signer().unsign(request.COOKIES.get(COOKIE, ""))
+        return signer().unsign(value)
     except BadSignature:
         return ""

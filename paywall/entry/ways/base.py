@@ -38,10 +38,7 @@ class Visit:
     def quote(self) -> Steps[Quote]:
         """How the resource is sold to who asks."""
         if self._quote is None:
-            if self.sale.tiers:
-                self._quote = yield from query(audiences.quote, self.request, self.sale)
-            else:
-                self._quote = audiences.Quote(self.sale)
+            self._quote = yield from query(audiences.quote, self.request, self.sale)
         return self._quote
 
 
