@@ -71,7 +71,8 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     offer = None
     try:
         for way in ways.all_():
-            ticket = yield from way.admit(visit)
+            looking = way.admit(visit)
+            ticket = None if looking is None else (yield from looking)
             if ticket is not None:
                 return (yield from _let_in(request, door, ticket))
         if sale.tiers:

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from paywall.exceptions import SENTENCES, Code
 
-from .base import fill
+from .base import Part, fill
 from .problem import members
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .base import Part
+    from collections.abc import Mapping, Sequence
 
 
 class Challenge:
     """The parts of all protocols together. To the body the members of RFC 9457 and our `code` are
     added, so that one body serves every reader."""
 
-    __slots__ = ("_body", "_parts", "_usual_problem")
+    __slots__ = ("_body", "_in_headers", "_usual_problem")
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = tuple(parts)
+        self._in_headers = [part for part in parts if type(part).headers is not Part.headers]
         body: dict[str, Any] = {}
         for part in parts:
             body |= part.members()
@@ -31,10 +29,12 @@ class Challenge:
         usual = Code.PAYMENT_REQUIRED
         self._usual_problem = members(402, usual, SENTENCES[usual])
 
-    def headers(self, url: str, code: str = Code.PAYMENT_REQUIRED) -> dict[str, str]:
+    def headers(self, url: str, code: str = Code.PAYMENT_REQUIRED) -> Mapping[str, str]:
         """The response headers; what two protocols write to one of them stands there in a row."""
+        if len(self._in_headers) == 1:
+            return self._in_headers[0].headers(url, code)
         found: dict[str, str] = {}
-        for part in self._parts:
+        for part in self._in_headers:
             for name, value in part.headers(url, code).items():
                 found[name] = f"{found[name]}, {value}" if name in found else value
         return found

@@ -66,6 +66,7 @@ class Way:
 
     name: ClassVar[str]
 
-    def admit(self, visit: Visit) -> Steps[Ticket | None]:
-        """A ticket, or None: then the next way is asked, and at last for money."""
+    def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
+        """The steps to a ticket or to None: then the next way is asked, and at last for money. Or
+        None at once, where a look at the visit shows that it is nothing of this way's."""
         raise NotImplementedError

@@ -35,9 +35,10 @@ class FreeQuotas(Way):
 
     name: ClassVar[str] = "free quota"
 
-    def admit(self, visit: Visit) -> Steps[Ticket | None]:
-        if not visit.sale.tiers:
-            return None
+    def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
+        return self._look(visit) if visit.sale.tiers else None
+
+    def _look(self, visit: Visit) -> Steps[Ticket | None]:
         free = (yield from visit.quote()).free
         if not free or visit.is_a_question or visit.brings_payment or is_prefetch(visit.request):
             return None

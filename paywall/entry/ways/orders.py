@@ -21,19 +21,24 @@ if TYPE_CHECKING:
     from .base import Visit
 
 
+_ONE_REQUEST = Resource.Access.REQUEST.value
+
+
 class PaidOrders(Way):
     """For resources that one payment opens once."""
 
     name: ClassVar[str] = "order"
 
-    def admit(self, visit: Visit) -> Steps[Ticket | None]:
-        sale, request = visit.sale, visit.request
-        if sale.access != Resource.Access.REQUEST or visit.is_a_question or visit.brings_payment:
+    def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
+        if visit.sale.access != _ONE_REQUEST:
             return None
-        holder = holders.browser(request)
-        if not holder:
+        holder = holders.browser(visit.request)
+        if not holder or visit.is_a_question or visit.brings_payment:
             return None
-        payment = yield from query(_find, sale.resource_id, holder)
+        return self._look(visit.sale.resource_id, holder)
+
+    def _look(self, resource_id: int, holder: str) -> Steps[Ticket | None]:
+        payment = yield from query(_find, resource_id, holder)
         return PaidOrder(payment) if payment is not None else None
 
 

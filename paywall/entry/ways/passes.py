@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from .base import Visit
 
 
+_ONE_REQUEST = Resource.Access.REQUEST.value
+
+
 class Passes(Way):
     """For resources that one payment opens for longer."""
 
     name: ClassVar[str] = "pass"
 
-    def admit(self, visit: Visit) -> Steps[Ticket | None]:
-        if visit.sale.access == Resource.Access.REQUEST:
-            return None
+    def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
+        return None if visit.sale.access == _ONE_REQUEST else self._look(visit)
+
+    def _look(self, visit: Visit) -> Steps[Ticket | None]:
         return Ticket() if (yield from query(admits, visit.request, visit.sale)) else None
 
 
