@@ -98,7 +98,7 @@ test-fast: venv
 	@$(BIN)/pytest $(FAST)
 
 # What depends on the database's locks runs on both.
-ON_BOTH := tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
+ON_BOTH := tests/upgrades tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
 
 test-postgresql: chain services
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)

@@ -43,6 +43,8 @@ class Postgresql:
     def start(self) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1"
         options += " -c max_connections=200"
+        # What a killed server had committed is with the kernel: only the machine may not die.
+        options += " -c fsync=off"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:

@@ -74,6 +74,7 @@ def _read(table: str, columns: list[str], row: list[Any]) -> list[Any]:
     return [bool(v) if name in booleans and v is not None else v for name, v in pairs]
 
 
+@pytest.mark.slow
 def test_a_database_of_the_last_version_is_upgraded_with_all_that_is_in_it(old_database):
     call_command("migrate", "paywall", verbosity=0)
     for model in apps.get_app_config("paywall").get_models():
