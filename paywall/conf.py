@@ -19,7 +19,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -266,10 +266,12 @@ class Settings:
             if secret and not _KEY.fullmatch(secret.reveal()):
                 raise ValueError(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
         _check_alerts(self)
-        if self.time_zone not in ("", *available_timezones()):
-            raise ValueError(
-                f"PAYWALL['TIME_ZONE'] is no time zone that is known here: {self.time_zone!r}."
-            )
+        if self.time_zone:
+            try:
+                ZoneInfo(self.time_zone)
+            except (OSError, LookupError, ValueError):
+                text = "PAYWALL['TIME_ZONE'] is no time zone that is known here"
+                raise ValueError(f"{text}: {self.time_zone!r}.") from None
         return self
 
     def rpc_nodes(self, network: str) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ def test_all_defaults():
         ({"FACILITATORS": {"a": {"BACKEND": "x"}}}, "FACILITATORS.*BACKEND.*onchain"),
         ({"FACILITATOR_URL": "http://a", "FACILITATORS": {"a": {"URL": "http://x"}}}, "both"),
         ({"GAS_KEY": "0x12"}, "GAS_KEY.* 32 bytes"),
+        ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE.* no time zone"),
+        ({"TIME_ZONE": "../etc"}, "TIME_ZONE.* no time zone"),
         ({"WALLET_FACTORIES": "0x12"}, "WALLET_FACTORIES.* list"),
         ({"RPC_URLS": {"eip155:1": "x"}}, "RPC_URLS.* http"),
     ],
