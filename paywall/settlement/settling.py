@@ -51,11 +51,17 @@ LONGEST_PAUSE = 3600
 
 
 REOPENED_AFTER = timedelta(seconds=30)
-"""When the chain shows nothing of a settled payment for so long, it is asked for once more."""
+"""When nothing is to be seen of a settled payment for so long, it is asked for once more."""
 
 
 def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
-    """Settle a payment that was claimed and is held by the caller. Raises `StaleMove`."""
+    """Settle a payment that was claimed and is held by the caller.
+
+    `then` is called with it in the transaction in which it becomes settled. Returns `Settled`, with
+    its reference; `Rejected`, where certainly nothing was taken (`ours`: it is not the buyer's
+    doing); or `Unknown`: then it stays `settling`, and nobody may be asked to pay again. Raises
+    `StaleMove` if somebody else took it over.
+    """
     try:
         candidates = yield from facilitators.for_account(payment.rail, payment.account_id)
     except Unavailable as error:
@@ -91,6 +97,7 @@ def _settle(
 
 
 def _ask(payment: Payment, facilitator: facilitators.Facilitator) -> Steps[Settlement]:
+    """Ask one facilitator, once, and keep account of how well it is."""
     crashpoints.reach("settle: about to ask")
     answer = yield from facilitator.settle(charge(payment))
     crashpoints.reach("settle: answered")
@@ -125,9 +132,10 @@ def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) ->
 
     By the rail's own evidence where it can be asked. Where not, or if nobody has used the claim yet
     and the buyer waits for what it buys or had it on credit, the same facilitator is asked again
-    with the same payload: a claim moves money once at most. But what it answers to a
-    second asking can only prove success: a refusal may be the first asking's doing. Raises
-    `StaleMove`.
+    with the same payload: a claim moves money once at most. But what it answers to a second asking
+    can only prove success: a refusal may be the first asking's doing.
+
+    Returns what `settle` does; `then` is as there. Raises `StaleMove`.
     """
     finder = _finder(payment)
     known = Unknown("not resolved yet", payment.reference)
@@ -180,7 +188,7 @@ def _ask_again(payment: Payment) -> Steps[Settlement]:
 
 def confirm(payment: Payment) -> Steps[Finding]:
     """Look for the evidence of a settled or confirmed payment; move it if the answer is final, or
-    back if what had been shown is not to be seen any more."""
+    back if what had been shown is not to be seen any more. Returns what was found; never raises."""
     finding = yield from _look(payment)
     try:
         yield from query(_act_on, payment, finding)

@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
@@ -69,8 +70,19 @@ def land(patience: float = 0.0) -> Counter[str]:
     payments were "settled"."""
     counts: Counter[str] = Counter()
     for rail in registry.who_can(SettlesTogether):
-        counts += rail.tend(patience)
+        counts += _tried(partial(rail.tend, patience))
     return counts
+
+
+def _tried(work: Callable[[], Counter[str]]) -> Counter[str]:
+    """What a rail's work came to. Its trouble is not the next rail's."""
+    try:
+        return work()
+    except (Unreachable, LedgerUnavailable) as error:
+        log.warning("A rail cannot be looked after: %s", error)
+    except Exception:
+        log.exception("A rail could not be looked after")
+    return Counter()
 
 
 def _settle_some(payments: list[Payment]) -> Iterator[Payment]:
@@ -80,7 +92,14 @@ def _settle_some(payments: list[Payment]) -> Iterator[Payment]:
         by_rail[payment.rail].append(payment)
     for name, members in by_rail.items():
         rail = registry.able(name, SettlesTogether)
-        yield from rail.settle_together(members) if rail is not None else members
+        if rail is None:
+            yield from members
+            continue
+        try:
+            yield from rail.settle_together(members)
+        except Exception:
+            # They are held for a while, and then looked at again.
+            log.exception("Payments of the rail %s could not be settled together", name)
 
 
 def sweep() -> Counter[str]:
@@ -130,7 +149,7 @@ def confirm_payments() -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for rail in registry.who_can(Watches):
-        counts += rail.watch()
+        counts += _tried(rail.watch)
     counts += _round(_due(_to_confirm()), _confirm, None)
     settled = Payment.objects.using(durable.alias()).open().filter(state=State.SETTLED)
     if waiting := settled.filter(_looked_for()).count():

@@ -155,3 +155,21 @@ def test_paywall_run_once(item, capsys):
     assert "sweep: 1 failed" in capsys.readouterr().out
     call_command("paywall_run", "--once", verbosity=2)
     assert "confirm: nothing to do" in capsys.readouterr().out
+
+
+def test_a_rail_that_breaks_breaks_no_other(item, monkeypatch, caplog):
+    """Each rail's trouble is logged, and the round goes on."""
+    from paywall.rails import registry
+
+    class Broken:
+        def watch(self):
+            raise RuntimeError("a rail broke")
+
+        def tend(self, patience):
+            raise RuntimeError("a rail broke")
+
+    well = list(registry.all_().values())
+    monkeypatch.setattr(registry, "who_can", lambda ability: [Broken(), *well])
+    assert worker.land() == {}
+    assert worker.confirm_payments() == {}
+    assert caplog.text.count("a rail broke") >= 2
