@@ -66,8 +66,6 @@ class AccountForm(AccountFormBase):
                 del self.fields[name]
             else:
                 self.initial.setdefault(name, self.instance.terms.get(name))
-        if self.network_help and "network" in self.fields:
-            self.fields["network"].help_text = self.network_help
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -120,6 +118,7 @@ class AccountAdmin(ModelAdminBase):
     ) -> Any:
         kw["form"] = self._rail(request, obj).account_form()
         kw["fields"] = [name for name in kw["form"]._meta.fields if not (obj and name in FIXED)]
+        kw["help_texts"] = {"network": kw["form"].network_help}
         return super().get_form(request, obj, change, **kw)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -135,7 +134,7 @@ class AccountAdmin(ModelAdminBase):
             at_top = {"fields": [*form.first, *own], "description": _other_rails(rail)}
             return [(None, at_top), (form.by_hand_title, by_hand)]
         loose = [name for name in form.terms_fields if name not in rail.fixed_terms]
-        fixed = [*FIXED, *_shown(rail)]
+        fixed = [*FIXED, *_shown(rail, obj)]
         tried = ["balance", "try_it"] if registry.able(obj.rail, ShowsAccounts) else []
         text = _(
             "Fixed: offers and payments refer to it. To move, add another account and "
@@ -149,7 +148,7 @@ class AccountAdmin(ModelAdminBase):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         own = ["paid_to_in_full", "balance", "try_it"]
-        return [*FIXED, *own, *_shown(self._rail(request, obj))] if obj else []
+        return [*FIXED, *own, *_shown(self._rail(request, obj), obj)] if obj else []
 
     # ------------------------------------------------------------------------- Columns
 
@@ -279,10 +278,11 @@ def _other_rails(rail: Rail) -> SafeString | str:
     return format_html("{} {}", _("Another way to be paid:"), links)
 
 
-def _shown(rail: Rail) -> list[Any]:
-    """The terms of a rail that are fixed, to be read."""
+def _shown(rail: Rail, account: Account) -> list[Any]:
+    """An account's fixed terms, to be read; but the recipient, who stands at the top."""
     form = rail.account_form()
-    fixed = [name for name in form.terms_fields if name in rail.fixed_terms]
+    others = {name for name in rail.fixed_terms if account.terms.get(name) != account.recipient}
+    fixed = [name for name in form.terms_fields if name in others]
     return [_term(name, form.base_fields[name].label or name) for name in fixed]
 
 

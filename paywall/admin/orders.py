@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Order
-from paywall.money import money
+from paywall.money import money, shortened
 
 from .base import FirstPages, ReadOnly
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
+    from django.utils.safestring import SafeString
 
     OrderAdminBase = admin.ModelAdmin[Order]
 else:
@@ -36,9 +40,9 @@ class TroubleFilter(admin.SimpleListFilter):
 
 @admin.register(Order)
 class OrderAdmin(ReadOnly, OrderAdminBase):
-    list_display = ["public_id", "created_at", "resource", "cost", "state", "payment", "trouble"]
+    list_display = ["created_at", "cost", "state", "needs", "resource", "paid_by", "named"]
     list_filter = [TroubleFilter, "state", "rail", "created_at"]
-    list_select_related = ["resource", "payment"]
+    list_select_related = ["resource"]
     search_fields = ["=public_id", "=reference", "resource__slug"]
     show_full_result_count = False
     paginator = FirstPages
@@ -47,6 +51,21 @@ class OrderAdmin(ReadOnly, OrderAdminBase):
         *("reference", "payment", "trouble", "user", "created_at", "expires_at", "paid_at"),
     ]
     readonly_fields = ["public_id", "cost"]
+
+    @admin.display(description=_("public id"))
+    def named(self, order: Order) -> str:
+        return shortened(order.public_id)
+
+    @admin.display(description=_("payment"), ordering="payment")
+    def paid_by(self, order: Order) -> str | SafeString:
+        if order.payment_id is None:
+            return "–"
+        url = reverse("admin:paywall_payment_change", args=[order.payment_id])
+        return format_html('<a href="{}">{}</a>', url, order.payment_id)
+
+    @admin.display(description=_("attention"), ordering="trouble")
+    def needs(self, order: Order) -> str:
+        return Truncator(order.trouble).chars(60)
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, order: Order) -> str:

@@ -131,4 +131,4 @@ def _may_collect(request: HttpRequest, payment: Payment) -> bool:
         return True
     if payment.user_id is not None and payment.user_id == holders.user_id(request):
         return True
-    return holders.wallet_of(request) == payment.payer
+    return payment.payer is not None and payment.payer == holders.wallet_of(request)

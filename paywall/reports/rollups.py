@@ -249,7 +249,8 @@ def _stale_days(state: RollUp) -> set[date]:
         )
     start, _ = business_days.bounds(yesterday, yesterday)
     moved = Payment.objects.using(using).filter(pk__in=events.values("payment")).order_by()
-    for payer, at in moved.filter(created_at__lt=start).values_list("payer", "created_at"):
+    known = moved.filter(created_at__lt=start, payer__isnull=False)
+    for payer, at in known.values_list("payer", "created_at"):
         # Whether somebody had bought before also changes the day on which they bought next.
         _, end = business_days.bounds(business_days.day_of(at), business_days.day_of(at))
         bought_later = Payment.objects.using(using).filter(SOLD, payer=payer, created_at__gte=end)
@@ -319,7 +320,8 @@ def _add_up(day: date) -> None:
         .values("created_at")[:1]
     )
     buyers = (
-        sold.values("payer")
+        sold.filter(payer__isnull=False)
+        .values("payer")
         .distinct()
         .annotate(before=Subquery(before, output_field=DateTimeField()))
         .values_list("payer", "before")
@@ -327,6 +329,9 @@ def _add_up(day: date) -> None:
     counted = Counter(
         business_days.day_of(at) if at else NEVER for _, at in buyers.iterator(chunk_size=10_000)
     )
+    # Of whom a rail does not know is not known either whether they bought before.
+    if strangers := sold.filter(payer__isnull=True).count():
+        counted[NEVER] += strangers
     _replace(
         BuyerDay,
         day,

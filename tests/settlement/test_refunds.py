@@ -143,6 +143,13 @@ def test_a_wallet_that_is_named_counts(paid, says):
     assert looked_at(refund).state == "confirmed"
 
 
+def test_a_payer_whom_nobody_knows_gets_nothing_back(paid, says):
+    Payment.objects.update(payer=None)
+    paid.refresh_from_db()
+    with pytest.raises(refunds.RefundRefused, match="not known"):
+        recorded(paid)
+
+
 def test_a_wallet_that_is_none_is_refused(paid, says):
     with pytest.raises(refunds.RefundRefused, match="40 hex digits"):
         recorded(paid, sender="me")

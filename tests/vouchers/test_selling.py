@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from paywall import checks
 from paywall.catalog import offers
-from paywall.models import Account, Payment, Receipt, Refund
+from paywall.models import Account, BuyerDay, Payment, Receipt, Refund, Resource
 from paywall.models.payments import State
 from paywall.rails import registry
 from paywall.rails.evm.terms import account_for
@@ -256,6 +256,28 @@ def test_it_goes_back(paid, issuer, silent):
     assert issuer.asked.count("/refund") == 1
     paid.refresh_from_db()
     assert refunds.remaining(paid) == 6
+
+
+def test_nobody_is_no_wallet_that_signed_in(item, issuer):
+    """Of a payment without a payer, the credential alone is not enough for ever."""
+    Resource.objects.update(policy="before")
+    client = Client(raise_request_exception=False)
+    token = issuers.voucher(10)
+    headers = {"Authorization": f"Voucher {token}"}
+    assert client.get("/failing/?status=500", headers=headers).status_code == 500
+    let_lapse()
+    Payment.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    response = Client().get("/failing/?status=500", headers=headers)
+    assert (response.status_code, code(response)) == (403, "wallet_proof_required")
+
+
+def test_buyers_whom_nobody_knows_are_one_each(item, issuer, owner):
+    assert [pay().status_code for _ in range(2)] == [200, 200]
+    Payment.objects.update(created_at=timezone.now() - timedelta(days=3))
+    assert pay().status_code == 200
+    rollups.rebuild()
+    assert sorted(BuyerDay.objects.values_list("buyers", flat=True)) == [1, 2]
+    assert set(BuyerDay.objects.values_list("previous_day", flat=True)) == {rollups.NEVER}
 
 
 def test_it_is_in_the_books(paid, owner):

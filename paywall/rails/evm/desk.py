@@ -60,19 +60,19 @@ class EvmAccountForm(AccountForm):
         max_length=42,
         help_text=_("Your address on that network. Only its key can spend what arrives."),
     )
-    asset = forms.CharField(label=_("token contract"), max_length=42)
+    asset = forms.CharField(label=_("Token contract"), max_length=42)
     eip712_name = forms.CharField(
         label=_("EIP-712 name"), max_length=100, help_text=_("As the token contract says it.")
     )
     eip712_version = forms.CharField(label=_("EIP-712 version"), max_length=20)
     confirmations = forms.IntegerField(
-        label=_("confirmations"),
+        label=_("Confirmations"),
         min_value=1,
         initial=12,
         help_text=_("Blocks after which a settled payment counts as final."),
     )
     finalized = forms.BooleanField(
-        label=_("wait for finality"),
+        label=_("Wait for finality"),
         required=False,
         help_text=_("Final is what the chain itself calls finalized, however deep that is."),
     )

@@ -44,6 +44,8 @@ def check(payment: Payment, sent_in: str, sender: str) -> tuple[str, str]:
     """The transaction and the wallet in one spelling, of a refund that was sent already. Raises
     `Unacceptable`."""
     sent_in, sender = sent_in.strip().lower(), sender.strip()
+    if payment.payer is None:
+        raise Unacceptable("payment", "The wallet that paid is not known: there is none to refund.")
     if sender:
         try:
             sender = checksum(sender)
