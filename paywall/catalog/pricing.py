@@ -62,6 +62,7 @@ def note(by: Any, price: Price, before: Price | None) -> None:
 def in_force(
     resource: Resource, currency: str, at: datetime, audience: Audience | None = None
 ) -> Price | None:
+    """The price that holds at a time, for all or for an audience; None where there is none."""
     prices = Price.objects.filter(resource=resource, audience=audience, currency=currency)
     return prices.in_force(at).first()
 

@@ -279,7 +279,9 @@ class Comparison(Protocol):
         """And no other money came in."""
         ...
 
-    def json(self) -> dict[str, Any]: ...
+    def json(self) -> dict[str, Any]:
+        """For programs: what `paywall_reconcile --json` prints of it."""
+        ...
 
     def lines(self, most: int) -> Iterator[str]:
         """For people; of each kind of difference so many at most."""
@@ -317,11 +319,19 @@ class Refunds(Protocol):
 
 @runtime_checkable
 class Explores(Protocol):
-    """People can look things up somewhere."""
+    """People can look things up somewhere: at a URL, or None where there is none for it."""
 
-    def reference_url(self, network: str, reference: str) -> str | None: ...
-    def party_url(self, network: str, party: str) -> str | None: ...
-    def position_url(self, network: str, position: int) -> str | None: ...
+    def reference_url(self, network: str, reference: str) -> str | None:
+        """Of what moved money, a transaction say."""
+        ...
+
+    def party_url(self, network: str, party: str) -> str | None:
+        """Of a payer or a recipient."""
+        ...
+
+    def position_url(self, network: str, position: int) -> str | None:
+        """Of a place in the rail's own order, a block say."""
+        ...
 
 
 @runtime_checkable
@@ -350,15 +360,22 @@ class ShowsAccounts(Protocol):
 class Checks(Protocol):
     """What is known to be wrong before anybody pays."""
 
-    def check_settings(self) -> Iterator[CheckMessage]: ...
-    def check_account(self, account: Account) -> Iterator[CheckMessage]: ...
+    def check_settings(self) -> Iterator[CheckMessage]:
+        """Of the site's settings; for Django's system checks."""
+        ...
+
+    def check_account(self, account: Account) -> Iterator[CheckMessage]:
+        """Of an account that is enabled."""
+        ...
 
 
 @runtime_checkable
 class Troubles(Protocol):
     """It has news for the owner, and duties of its own."""
 
-    def news(self) -> Iterator[News]: ...
+    def news(self) -> Iterator[News]:
+        """What the owner should be told now; what was told already is told once."""
+        ...
 
     def chores(self) -> None:
         """What has to be done now and then. Raises `Unreachable`."""
@@ -388,6 +405,14 @@ class SignsIn(Protocol):
 class Facilitates(Protocol):
     """The site can settle for others."""
 
-    def answer_verify(self, request: HttpRequest, client: str) -> HttpResponse: ...
-    def answer_settle(self, request: HttpRequest, client: str) -> HttpResponse: ...
-    def answer_supported(self, request: HttpRequest, client: str) -> HttpResponse: ...
+    def answer_verify(self, request: HttpRequest, client: str) -> HttpResponse:
+        """Whether a payment of `client` (a name from `FACILITATOR_CLIENTS`) would settle."""
+        ...
+
+    def answer_settle(self, request: HttpRequest, client: str) -> HttpResponse:
+        """Settle it, once, however often it is asked for."""
+        ...
+
+    def answer_supported(self, request: HttpRequest, client: str) -> HttpResponse:
+        """What can be settled here."""
+        ...

@@ -210,7 +210,10 @@ def _refunds() -> Iterator[News]:
 def _rails() -> Iterator[News]:
     """What the rails have to say."""
     for rail in registry.who_can(Troubles):
-        yield from rail.news()
+        try:
+            yield from rail.news()
+        except Exception:
+            log.exception("Looking for news failed: rail %s", rail)
 
 
 def _behind() -> Iterator[News]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from paywall import business_days, ledger
 from paywall.models import Alert, AlertMessage, FacilitatorHealth, Payment, Wallet
+from paywall.rails import registry
 from paywall.reports import alerts, rollups
 from tests.helpers import BLOCK, claim
 
@@ -121,6 +122,19 @@ def test_a_facilitator_that_is_down_and_gas_that_is_low(by_mail):
     assert alerts.tell() == {"raised": 1, "sent": 1}
     assert mail.outbox[1].subject == "[Paywall] The facilitator theirs is down"
     assert alerts.tell() == {}
+
+
+def test_what_one_rail_cannot_say_hides_no_others_news(by_mail, monkeypatch, caplog):
+    class Broken:
+        def news(self):
+            raise RuntimeError("a rail broke")
+            yield
+
+    well = list(registry.all_().values())
+    monkeypatch.setattr(registry, "who_can", lambda ability: [Broken(), *well])
+    Wallet.objects.create(network="eip155:8453", address="0x" + "1" * 40, balance="4000000000000")
+    assert alerts.tell() == {"raised": 1, "sent": 1}
+    assert "a rail broke" in caplog.text
 
 
 def test_an_engine_that_is_behind(item, by_mail):
