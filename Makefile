@@ -89,10 +89,7 @@ lint: venv
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m django makemigrations --check --dry-run --skip-checks --settings tests.settings -v 0
 
-# Two at a time, a file each, in the order of tests/conftest.py: what starts a node, a database
-# or a browser has its own, or a name of its own on what it shares.
-AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
-FAST := -m "not slow" $(AT_ONCE)
+FAST := -m "not slow"
 
 test-fast: venv
 	@$(BIN)/pytest $(FAST)
@@ -102,17 +99,17 @@ ON_BOTH := tests/upgrades tests/end_to_end/test_faults.py tests/end_to_end/test_
 
 test-postgresql: chain services
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(AT_ONCE) $(ON_BOTH)
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ON_BOTH)
 
 test: lint clients services
 	@$(BIN)/pytest $(FAST)
-	@$(BIN)/pytest -m slow $(AT_ONCE)
+	@$(BIN)/pytest -m slow
 	@$(MAKE) --no-print-directory test-postgresql
 
 # For a second pair of Python and Django: the fast tests, on both databases, and one end-to-end
 # test of each kind (CONTRIBUTING.md says which, and why).
 test-pair: clients services
-	@$(BIN)/pytest -m "not slow or every_pair" $(AT_ONCE)
+	@$(BIN)/pytest -m "not slow or every_pair"
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
 
 bench: chain services
@@ -129,7 +126,7 @@ soak: chain services
 	@$(BIN)/python -m tests.soak
 
 nightly: soak
-	@$(BIN)/pytest tests/model --hypothesis-profile nightly --timeout 14400
+	@$(BIN)/pytest -n 0 tests/model --hypothesis-profile nightly --timeout 14400
 
 clean:
 	rm -rf $(VENV) .venv-* var build dist *.egg-info $(CHAIN)/node_modules $(CLIENTS)/node_modules

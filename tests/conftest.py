@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management.commands import flush
 from django.db import connection, transaction
+from django.urls import set_urlconf
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
@@ -94,6 +96,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", put_back)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _urlconf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark `urlconf`."""
+    if marker := request.node.get_closest_marker("urlconf"):
+        monkeypatch.setattr(django_settings, "ROOT_URLCONF", marker.args[0])
+        set_urlconf(None)
 
 
 @pytest.fixture(autouse=True)

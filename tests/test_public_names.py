@@ -152,7 +152,7 @@ def test_the_template_can_be_overridden_there(name):
     assert get_template(name)
 
 
-@pytest.mark.urls("tests.test_public_names")
+@pytest.mark.urlconf("tests.test_public_names")
 @pytest.mark.parametrize(("name", "arguments"), URLS)
 def test_the_url_has_that_name(name, arguments):
     assert reverse(name, args=arguments)

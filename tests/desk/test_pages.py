@@ -70,17 +70,17 @@ def test_the_dashboard_opens_wherever_it_is_mounted(owner, sold, mount, page):
     assert ("breadcrumbs" in response.content.decode()) == mount.startswith("admin")
 
 
-@pytest.mark.parametrize("period", ["today", "7", "30", "365", "range", "nonsense"])
-def test_the_dashboard_asks_the_same_number_of_questions_whatever_was_sold(owner, sold, period):
-    url = f"/dashboard/?period={period}&from=2020-01-01&to=2020-02-01"
+def test_the_dashboard_asks_the_same_number_of_questions_whatever_was_sold(owner, sold):
+    periods = ("today", "7", "30", "365", "range", "nonsense")
+    urls = [f"/dashboard/?period={p}&from=2020-01-01&to=2020-02-01" for p in periods]
     sold("first")
     rollups.rebuild()
-    owner.get(url)
-    before = queries(owner, url)
+    owner.get(urls[0])
+    before = {url: queries(owner, url) for url in urls}
     for number in range(12):
         sold(f"more {number}", created_at=days_ago(number * 3))
     rollups.rebuild()
-    assert queries(owner, url) == before
+    assert {url: queries(owner, url) for url in urls} == before
 
 
 def test_the_receipts_list_asks_the_same_number_of_questions_whatever_was_sold(owner, sold):

@@ -27,7 +27,7 @@ from tests.odd.views import DECORATED, PLAIN, SECRET
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.urls("tests.odd.urls"),
+    pytest.mark.urlconf("tests.odd.urls"),
 ]
 
 SERVERS = ("wsgi", "asgi")
@@ -363,7 +363,7 @@ def test_no_spelling_of_a_url_gets_around_its_rule(visit, make_resource, setting
         assert SECRET not in content_of(response)
 
 
-@pytest.mark.urls("tests.odd.case_urls")
+@pytest.mark.urlconf("tests.odd.case_urls")
 @pytest.mark.parametrize("path", ["/case/secret/", "/CASE/SECRET/", "/Case/Secret/"])
 def test_an_expression_that_sees_no_case_is_sold_in_any(visit, make_resource, path):
     assert visit(path).status_code == 200
@@ -419,7 +419,7 @@ def test_questions_never_reach_a_view_unpaid_whatever_they_bring(
 @pytest.mark.slow
 def test_a_flat_page_is_sold():
     """In a process of its own, whose site has Django's apps for them."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     command += ["--ds", "tests.odd.flat_settings", "tests/odd/flat_page.py"]
     env = {**os.environ, "TEST_SQLITE_NAME": ":memory:"}
     env.pop("DATABASE_URL", None)

@@ -24,7 +24,7 @@ from tests.shop.views import CALLS, Watched
 pytestmark = pytest.mark.django_db
 
 UNKNOWN_ANSWERS = {
-    "hangs": Answer(hang=1.5, body={}),
+    "hangs": Answer(hang=0.8, body={}),
     "502 html": Answer(502, b"<html>Bad Gateway</html>", "text/html"),
     "503 with a success body": Answer(503, success().body),
     "not json": Answer(200, b"all is well", "text/plain"),
@@ -531,7 +531,7 @@ def test_an_unknown_outcome_asks_for_patience_not_for_money(
     make_resource(policy=policy)
     facilitator.settle = UNKNOWN_ANSWERS[fault]
     if fault == "hangs":
-        paywall_settings(FACILITATOR_READ_TIMEOUT=0.5)
+        paywall_settings(FACILITATOR_READ_TIMEOUT=0.2)
     paying = buyer.pays(get())
 
     response = get(headers=paying)

@@ -24,7 +24,7 @@ from tests.shop.views import CALLS
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.urls("tests.vouchers.orders_urls"),
+    pytest.mark.urlconf("tests.vouchers.orders_urls"),
 ]
 
 
