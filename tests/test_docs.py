@@ -50,6 +50,15 @@ def test_links_lead_somewhere(paper):
             assert (paper.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_are_named_are_there(paper):
+    if paper.name != "CHANGELOG.md":
+        for named in re.findall(
+            r"`((?:paywall|tests|benchmarks|site_demo)/[\w/]+\.py)`", paper.read_text()
+        ):
+            assert (ROOT / named).exists(), named
+
+
 def test_the_tree_in_the_docs_is_the_tree():
     text = (ROOT / "docs/architecture.md").read_text()
     tree = text[text.index("## The tree") : text.index("Imports run one way")]
