@@ -42,7 +42,7 @@ def offer() -> dict[str, Any]:
         "asset": USDC,
         "amount": "1000",
         "payTo": SELLER,
-        "maxTimeoutSeconds": 3600,
+        "maxTimeoutSeconds": 600,
         "extra": {"name": "USDC", "version": "2"},
     }
 
