@@ -168,6 +168,7 @@ def test_the_public_names_are_documented():
     assert [name for name in NAMES if f"`{name}`" not in text] == []
 
 
+@pytest.mark.slow
 def test_the_exposed_headers_can_be_named_in_settings(tmp_path):
     """Where nothing of Django is ready yet."""
     (tmp_path / "early_settings.py").write_text(
