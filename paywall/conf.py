@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,13 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from pydantic.dataclasses import dataclass as validated
 
 from paywall.secret import Secret
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
+T = TypeVar("T")
+
+_kept: list[_lru_cache_wrapper[Any]] = []
 
 HeadersHook = Callable[[str], Mapping[str, str]]
 
@@ -297,7 +304,14 @@ class Settings:
         return {DEFAULT: None} if self.gas_key else {}
 
 
-@cache
+def kept(function: Callable[..., T]) -> _lru_cache_wrapper[T]:
+    """Keep what a function makes of the settings, for as long as they stay as they are."""
+    cached = cache(function)
+    _kept.append(cached)
+    return cached
+
+
+@kept
 def get() -> Settings:
     """The settings, read once. Raises `ImproperlyConfigured`, naming the key."""
     return read(getattr(django_settings, "PAYWALL", {}))
@@ -407,7 +421,8 @@ def _shown(key: str, value: Any) -> str:
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "PAYWALL":
-        get.cache_clear()
+        for cached in _kept:
+            cached.cache_clear()
 
 
 setting_changed.connect(_forget)

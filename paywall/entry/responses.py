@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,11 +36,9 @@ FREE_REMAINING = "Paywall-Free-Remaining"
 _JSON, _PROBLEM = "application/json", "application/problem+json"
 
 
-def exposed(spoken: Iterable[Protocol] | None = None) -> str:
-    """The response headers that scripts of other origins have to see; by default of all protocols
-    that are spoken here."""
-    known = protocols.all_() if spoken is None else spoken
-    names = dict.fromkeys(name for protocol in known for name in protocol.response_headers)
+def exposed(spoken: Iterable[Protocol]) -> str:
+    """The response headers that scripts of other origins have to see, of these protocols."""
+    names = dict.fromkeys(name for protocol in spoken for name in protocol.response_headers)
     return ", ".join([*names, "Link", FREE_REMAINING, "Retry-After"])
 
 
@@ -50,13 +47,18 @@ def varies_on() -> list[str]:
     return [*protocols.request_headers(), "Accept", "Cookie"]
 
 
-@cache
-def _usual(spoken: tuple[Protocol, ...]) -> dict[str, str]:
+@conf.kept
+def _exposed_here() -> str:
+    return exposed(protocols.all_())
+
+
+@conf.kept
+def _usual() -> dict[str, str]:
     """Headers of every answer of ours that is not the view's own."""
     return {
         "Cache-Control": "no-store",
         "Vary": ", ".join(varies_on()),
-        "Access-Control-Expose-Headers": exposed(spoken),
+        "Access-Control-Expose-Headers": _exposed_here(),
     }
 
 
@@ -136,8 +138,7 @@ def refusal(
     )
     response = HttpResponse(body, content_type=_JSON, status=refused.status)
     _as_challenge(response, sale.challenge.headers(url, refused.code))
-    for name, value in protocols.outcome_headers(outcome).items():
-        response.headers[name] = value
+    _put(response, protocols.outcome_headers(outcome))
     return response
 
 
@@ -163,14 +164,15 @@ def method_not_allowed(allowed: Iterable[str]) -> HttpResponse:
 def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | None) -> None:
     """Put what became of the payment on the view's own response, which stays as it is."""
     keep_private(response)
+    _put(response, protocols.outcome_headers(outcome))
     headers = response.headers
-    for name, value in protocols.outcome_headers(outcome).items():
-        headers[name] = value
     if receipt_url:
         link = f'<{receipt_url}>; rel="receipt"; type="{_JSON}"'
         headers["Link"] = f"{headers['Link']}, {link}" if "Link" in headers else link
     already = headers.get("Access-Control-Expose-Headers")
-    headers["Access-Control-Expose-Headers"] = f"{already}, {exposed()}" if already else exposed()
+    headers["Access-Control-Expose-Headers"] = (
+        f"{already}, {_exposed_here()}" if already else _exposed_here()
+    )
 
 
 def mark_free(response: HttpResponseBase, left: int) -> None:
@@ -185,12 +187,15 @@ def keep_private(response: HttpResponseBase) -> None:
     patch_vary_headers(response, varies_on())
 
 
+def _put(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+    """Set them, whatever stood there."""
+    for name, value in headers.items():
+        response.headers[name] = value
+
+
 def _as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpResponse:
-    headers = response.headers
-    for name, value in challenge.items():
-        headers[name] = value
-    for name, value in _usual(protocols.all_()).items():
-        headers[name] = value
+    _put(response, challenge)
+    _put(response, _usual())
     # A challenge is daily business; what is not, is logged with the payment's id.
     keep_out_of_request_log(response)
     return response
@@ -206,11 +211,9 @@ def _without_offer(
         **problem(status, code, detail, transaction=transaction, receipt=receipt),
     }
     response = HttpResponse(json.dumps(body), content_type=_JSON, status=status)
-    for name, value in _usual(protocols.all_()).items():
-        response.headers[name] = value
+    _put(response, _usual())
     if outcome is not None:
-        for name, value in protocols.outcome_headers(outcome).items():
-            response.headers[name] = value
+        _put(response, protocols.outcome_headers(outcome))
     if receipt:
         response.headers["Link"] = f'<{receipt}>; rel="receipt"; type="{_JSON}"'
     keep_out_of_request_log(response)

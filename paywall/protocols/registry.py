@@ -5,14 +5,9 @@ PAYWALL = {"PROTOCOLS": ["site.protocols.LoyaltyPoints"]}
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
-
-from paywall import conf
+from paywall import conf, extensions
 from paywall.exceptions import Code, Refused
 
 from .base import Goods, Protocol
@@ -29,27 +24,17 @@ OURS = ("paywall.protocols.x402.v2.X402V2", "paywall.protocols.x402.v1.X402V1")
 
 def ours() -> list[Protocol]:
     """Those that need no setting."""
-    return [import_string(path)() for path in OURS]
+    return extensions.made("PROTOCOLS", OURS, Protocol)
 
 
-@cache
+@conf.kept
 def all_() -> tuple[Protocol, ...]:
     """Every protocol. Raises `ImproperlyConfigured`, naming the setting."""
-    found: dict[str, Protocol] = {}
-    for path in (*OURS, *conf.get().protocols):
-        try:
-            protocol = import_string(path)()
-        except (ImportError, TypeError) as error:
-            raise ImproperlyConfigured(f"PAYWALL['PROTOCOLS']: {path!r}: {error}") from error
-        if not isinstance(protocol, Protocol) or protocol.name in found:
-            raise ImproperlyConfigured(
-                f"PAYWALL['PROTOCOLS']: {path!r} is no Protocol, or has the name of another one."
-            )
-        found[protocol.name] = protocol
-    return tuple(found.values())
+    paths = (*OURS, *conf.get().protocols)
+    return tuple(extensions.by_name("PROTOCOLS", paths, Protocol).values())
 
 
-@cache
+@conf.kept
 def request_headers() -> tuple[str, ...]:
     """What all of them read."""
     return tuple(dict.fromkeys(name for p in all_() for name in p.request_headers))
@@ -103,12 +88,3 @@ def without_offer(code: str) -> dict[str, Any]:
     for protocol in all_():
         found |= protocol.without_offer(code)
     return found
-
-
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting == "PAYWALL":
-        for kept in (all_, request_headers):
-            kept.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="paywall.protocols")

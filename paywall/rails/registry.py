@@ -8,14 +8,9 @@ knows of it is its name.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
-
-from paywall import conf
+from paywall import conf, extensions
 
 from .base import Explores, Network, Rail, Searches
 
@@ -24,21 +19,10 @@ OURS = ("paywall.rails.evm.rail.EvmRail",)
 T = TypeVar("T")
 
 
-@cache
+@conf.kept
 def all_() -> dict[str, Rail]:
     """Every rail by its name. Raises `ImproperlyConfigured`, naming the setting."""
-    found: dict[str, Rail] = {}
-    for path in (*OURS, *conf.get().rails):
-        try:
-            rail = import_string(path)()
-        except (ImportError, TypeError) as error:
-            raise ImproperlyConfigured(f"PAYWALL['RAILS']: {path!r}: {error}") from error
-        if not isinstance(rail, Rail) or rail.name in found:
-            raise ImproperlyConfigured(
-                f"PAYWALL['RAILS']: {path!r} is no Rail, or has the name of another one."
-            )
-        found[rail.name] = rail
-    return found
+    return extensions.by_name("RAILS", (*OURS, *conf.get().rails), Rail)
 
 
 def named(name: str) -> Rail:
@@ -46,7 +30,7 @@ def named(name: str) -> Rail:
     return all_()[name]
 
 
-@cache
+@conf.kept
 def _able(name: str, ability: Any) -> Any:
     rail = all_().get(name)
     return rail if isinstance(rail, ability) else None
@@ -104,12 +88,3 @@ def spelled(text: str) -> tuple[str, str] | None:
         if (found := rail.spelled(text)) is not None:
             return found
     return None
-
-
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting == "PAYWALL":
-        all_.cache_clear()
-        _able.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="paywall.rails")

@@ -5,14 +5,9 @@ PAYWALL = {"WAYS_IN": ["site.ways.Librarians"]}
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
-
-from paywall import conf
+from paywall import conf, extensions
 
 from .base import Way
 from .free_quota import FreeQuotas
@@ -25,24 +20,7 @@ if TYPE_CHECKING:
 OURS: tuple[type[Way], ...] = (Passes, PaidOrders, FreeQuotas)
 
 
-@cache
+@conf.kept
 def all_() -> Sequence[Way]:
     """Every way in. Raises `ImproperlyConfigured`, naming the setting."""
-    found = [kind() for kind in OURS]
-    for path in conf.get().ways_in:
-        try:
-            way = import_string(path)()
-        except (ImportError, TypeError) as error:
-            raise ImproperlyConfigured(f"PAYWALL['WAYS_IN']: {path!r}: {error}") from error
-        if not isinstance(way, Way):
-            raise ImproperlyConfigured(f"PAYWALL['WAYS_IN']: {path!r} is no Way.")
-        found.append(way)
-    return tuple(found)
-
-
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting == "PAYWALL":
-        all_.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="paywall.ways")
+    return (*(kind() for kind in OURS), *extensions.made("WAYS_IN", conf.get().ways_in, Way))
