@@ -120,7 +120,7 @@ def prune(keys: Sequence[int]) -> int:
 
 
 def account(payment: Payment) -> Account:
-    """Where it goes, with how deep in the chain it must be to be final."""
+    """Where it goes, with what its rail has to know of that."""
     return Account.objects.using(durable.alias()).get(pk=payment.account_id)
 
 

@@ -117,6 +117,7 @@ def _pay(order: Order, claim: Claim, paid: Paid) -> Payment:
     return payment
 
 
+@durable.read
 def to_be_collected(resource_id: int, holder: str) -> Payment | None:
     """A payment by an order of that browser, to be delivered now: once, for one request."""
     payments_ = Payment.objects.using(durable.alias()).filter(

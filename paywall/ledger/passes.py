@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -28,15 +29,18 @@ def grant_pass(payment: Payment, seconds: int | None, holder: str) -> None:
 @durable.write
 def revoke_pass(payment: Payment) -> bool:
     """What a payment opened closes. Whether it opened something until now."""
-    passes = AccessPass.objects.using(durable.alias()).filter(payment=payment)
-    return bool(passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now()))
+    return _close(payment=payment)
 
 
 @durable.write
 def revoke(access_pass: AccessPass) -> bool:
     """One pass, whatever it came from, opens nothing any more. Whether it did until now."""
-    passes = AccessPass.objects.using(durable.alias()).filter(pk=access_pass.pk)
-    return bool(passes.filter(revoked_at__isnull=True).update(revoked_at=timezone.now()))
+    return _close(pk=access_pass.pk)
+
+
+def _close(**which: Any) -> bool:
+    passes = AccessPass.objects.using(durable.alias()).filter(**which, revoked_at__isnull=True)
+    return bool(passes.update(revoked_at=timezone.now()))
 
 
 @durable.write

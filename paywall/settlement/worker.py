@@ -166,23 +166,20 @@ def unread_since() -> datetime | None:
 def _to_confirm() -> Q:
     """Settled payments that are looked for one by one: what reading on overlooked, and all of rails
     that do not read on."""
-    chosen = Q(pk__in=[])
-    for name in registry.all_():
-        watches = registry.able(name, Watches)
-        if watches is not None:
-            chosen |= Q(rail=name) & watches.overlooked()
-        elif registry.able(name, Finds) is not None:
-            chosen |= Q(rail=name)
-    return chosen & Q(state=State.SETTLED)
+    return _findable(lambda rail: rail.overlooked()) & Q(state=State.SETTLED)
 
 
 def _looked_for() -> Q:
     """Payments whose evidence somebody looks for."""
+    return _findable(lambda rail: rail.is_watched())
+
+
+def _findable(watched: Callable[[Watches], Q]) -> Q:
+    """Of rails that read on, those; of rails that are asked for each, all."""
     chosen = Q(pk__in=[])
     for name in registry.all_():
-        watches = registry.able(name, Watches)
-        if watches is not None:
-            chosen |= Q(rail=name) & watches.is_watched()
+        if (watches := registry.able(name, Watches)) is not None:
+            chosen |= Q(rail=name) & watched(watches)
         elif registry.able(name, Finds) is not None:
             chosen |= Q(rail=name)
     return chosen

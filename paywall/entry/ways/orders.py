@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from paywall import durable, holders, ledger
+from paywall import holders, ledger
 from paywall.effects import query
 from paywall.ledger import orders
 from paywall.models import Resource
@@ -38,13 +38,8 @@ class PaidOrders(Way):
         return self._look(visit.sale.resource_id, holder)
 
     def _look(self, resource_id: int, holder: str) -> Steps[Ticket | None]:
-        payment = yield from query(_find, resource_id, holder)
+        payment = yield from query(orders.to_be_collected, resource_id, holder)
         return PaidOrder(payment) if payment is not None else None
-
-
-@durable.read
-def _find(resource_id: int, holder: str) -> Payment | None:
-    return orders.to_be_collected(resource_id, holder)
 
 
 class PaidOrder(Ticket):

@@ -5,16 +5,29 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from paywall.exceptions import Code, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+M = TypeVar("M", bound=BaseModel)
 
-def decode(value: str) -> dict[str, Any]:
-    """The JSON object that a header carries in base64. Raises `Refused`."""
+
+def read(header: str, version: int, model: type[M]) -> M:
+    """A payment payload of that version of x402, as a header carries it. Raises `Refused`."""
+    data = _decode(header)
+    _check_version(data, version)
+    try:
+        return model.model_validate(data)
+    except (ValidationError, RecursionError) as error:
+        raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+
+
+def _decode(value: str) -> dict[str, Any]:
     try:
         data = json.loads(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError, RecursionError) as error:
@@ -24,7 +37,7 @@ def decode(value: str) -> dict[str, Any]:
     return data
 
 
-def check_version(data: Mapping[str, Any], version: int) -> None:
+def _check_version(data: Mapping[str, Any], version: int) -> None:
     """Raise `Refused` unless `x402Version` is that number (not a string, not `true`)."""
     claimed = data.get("x402Version")
     if type(claimed) is not int or claimed != version:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
 from x402.schemas import PaymentPayloadV1, PaymentRequiredV1, PaymentRequirementsV1
 
 from paywall.exceptions import Code, Refused
 from paywall.protocols.base import ERROR, URL, Part, Protocol, key
 from paywall.vocabulary import Credential
 
-from . import v1_names
-from .codec import check_version, decode, encode
+from . import codec, v1_names
 from .requirements import can_say, extra
 from .v2 import settle_response
 
@@ -40,12 +38,7 @@ class X402V1(Protocol):
         return headers.get(_KEY)
 
     def read(self, text: str) -> Credential:
-        data = decode(text)
-        check_version(data, 1)
-        try:
-            payload = PaymentPayloadV1.model_validate(data)
-        except (ValidationError, RecursionError) as error:
-            raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+        payload = codec.read(text, 1, PaymentPayloadV1)
         network = v1_names.network(payload.network)
         if network is None:
             raise Refused(Code.NO_MATCHING_OFFER)
@@ -77,7 +70,7 @@ class X402V1(Protocol):
 
     def outcome(self, outcome: Outcome) -> Mapping[str, str]:
         network = v1_names.name(outcome.network) or outcome.network
-        return {"X-PAYMENT-RESPONSE": encode(settle_response(outcome, network))}
+        return {"X-PAYMENT-RESPONSE": codec.encode(settle_response(outcome, network))}
 
 
 class InBody(Part):

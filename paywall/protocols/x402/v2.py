@@ -6,15 +6,13 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
 from x402.schemas import PaymentPayload, PaymentRequired, ResourceInfo, SettleResponse
 from x402.schemas import PaymentRequirements as Requirements
 
-from paywall.exceptions import Code, Refused
 from paywall.protocols.base import ERROR, URL, Part, Protocol, fill, key
 from paywall.vocabulary import Credential
 
-from .codec import check_version, decode, encode, encode_text
+from . import codec
 from .requirements import can_say, names, requirements
 
 if TYPE_CHECKING:
@@ -40,12 +38,7 @@ class X402V2(Protocol):
         return headers.get(_KEY)
 
     def read(self, text: str) -> Credential:
-        data = decode(text)
-        check_version(data, 2)
-        try:
-            payload = PaymentPayload.model_validate(data)
-        except (ValidationError, RecursionError) as error:
-            raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+        payload = codec.read(text, 2, PaymentPayload)
         return Credential(
             protocol=self.name,
             scheme=payload.accepted.scheme,
@@ -71,7 +64,7 @@ class X402V2(Protocol):
         return InHeader(challenge.model_dump(by_alias=True, exclude_none=True))
 
     def outcome(self, outcome: Outcome) -> Mapping[str, str]:
-        return {"PAYMENT-RESPONSE": encode(settle_response(outcome, outcome.network))}
+        return {"PAYMENT-RESPONSE": codec.encode(settle_response(outcome, outcome.network))}
 
     def without_offer(self, code: str) -> Mapping[str, Any]:
         return {"x402Version": 2, "error": code}
@@ -87,7 +80,7 @@ class InHeader(Part):
         self._text = json.dumps(challenge, separators=(",", ":"))
 
     def headers(self, url: str, code: str) -> Mapping[str, str]:
-        value = encode_text(fill(self._text, url, code))
+        value = codec.encode_text(fill(self._text, url, code))
         if len(value) > MAX_HEADER_CHARS:
             value = self._shortened(url, code)
         return {"PAYMENT-REQUIRED": value}
@@ -98,7 +91,7 @@ class InHeader(Part):
         resource = {key: value for key, value in short["resource"].items() if key == "url"}
         short["resource"] = resource
         while True:
-            value = encode_text(fill(json.dumps(short, separators=(",", ":")), url, code))
+            value = codec.encode_text(fill(json.dumps(short, separators=(",", ":")), url, code))
             if len(value) <= MAX_HEADER_CHARS:
                 return value
             if "resource" in short:
