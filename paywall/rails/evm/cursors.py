@@ -13,6 +13,7 @@ from paywall import conf, durable
 from paywall.exceptions import StaleMove
 from paywall.models import Account, Cursor, Payment
 
+from .terms import RAIL
 from .terms import of as terms_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def groups() -> list[Group]:
     """All that can be read: accounts, also disabled ones, on networks with a node."""
     networks_read = [name for name in conf.get().rpc_urls if conf.get().rpc_nodes(name)]
     found: dict[tuple[str, str, str], list[Account]] = defaultdict(list)
-    accounts = Account.objects.using(durable.alias()).filter(rail="evm", network__in=networks_read)
+    accounts = Account.objects.using(durable.alias()).filter(rail=RAIL, network__in=networks_read)
     for account in accounts.order_by("pk"):
         terms = terms_of(account)
         depth = "finalized" if terms.finalized else str(terms.confirmations)

@@ -11,14 +11,13 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf
 from paywall.admin.accounts import AccountForm
 from paywall.effects import run
 
-from . import networks, transfers
-from .rpc import Node, NodeError
+from . import networks, nodes, transfers
+from .rpc import NodeError
+from .terms import RAIL, terms_for
 from .terms import of as terms_of
-from .terms import terms_for
 from .tokens import TOKENS
 
 if TYPE_CHECKING:
@@ -33,13 +32,6 @@ TEST_PRICE = Decimal("0.01")
 """A test payment is a little more than that: by its last digits it is known again."""
 
 FROM_PRESET = ("network", "symbol", "decimals", "asset", "eip712_name", "eip712_version")
-
-
-def quick_node(network: str) -> Node | None:
-    """The network's node, asked by somebody who waits for a page."""
-    settings = conf.get()
-    urls = settings.rpc_nodes(network)
-    return Node(urls, min(PATIENCE, settings.rpc_timeout)) if urls else None
 
 
 class EvmAccountForm(AccountForm):
@@ -77,7 +69,7 @@ class EvmAccountForm(AccountForm):
         help_text=_("Final is what the chain itself calls finalized, however deep that is."),
     )
 
-    rail = "evm"
+    rail = RAIL
     terms_fields = (
         *("asset", "pay_to", "eip712_name", "eip712_version", "confirmations", "finalized"),
     )
@@ -116,7 +108,7 @@ class EvmAccountForm(AccountForm):
         if not pay_to:
             return
         is_token = any(token.asset.lower() == pay_to.lower() for token in TOKENS.values())
-        node = quick_node(network)
+        node = nodes.of(network, PATIENCE)
         if not is_token and node is not None:
             # The check is a help: a node that is away keeps nobody from selling.
             with contextlib.suppress(NodeError):
@@ -127,7 +119,7 @@ class EvmAccountForm(AccountForm):
 
 def balance_text(account: Account) -> str:
     """What is there now, for people."""
-    node, terms = quick_node(account.network), terms_of(account)
+    node, terms = nodes.of(account.network, PATIENCE), terms_of(account)
     if node is None:
         return gettext("not known: no node is set for this network")
     try:
@@ -144,7 +136,7 @@ def trial(request: HttpRequest, account: Account) -> dict[str, Any]:
     if not (extra.isdecimal() and len(extra) <= 4):
         extra = str(secrets.randbelow(9_000) + 1_000)
     units = (account.atomic(TEST_PRICE) or 10_000) + int(extra)
-    node, head, found, trouble = quick_node(account.network), None, None, ""
+    node, head, found, trouble = nodes.of(account.network, PATIENCE), None, None, ""
     if node is not None:
         try:
             head = run(node.block("latest")).number

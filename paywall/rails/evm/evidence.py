@@ -13,7 +13,6 @@ from .eip3009 import (
     AUTHORIZATION_CANCELED_TOPIC,
     AUTHORIZATION_STATE_SELECTOR,
     AUTHORIZATION_USED_TOPIC,
-    BALANCE_SELECTOR,
     TRANSFER_TOPIC,
 )
 from .rpc import Block, Log, Node, NodeError, TransactionReceipt
@@ -143,11 +142,6 @@ def proof(transaction: str, block_number: int, block_hash: str, *, final: bool) 
 
 def _is_final(receipt: TransactionReceipt, head: Block, confirmations: int) -> bool:
     return head.number - receipt.block_number + 1 >= confirmations
-
-
-def balance(node: Node, token: str, owner: str) -> Steps[int]:
-    """What an address has of a token now. Raises `NodeError`."""
-    return (yield from node.number_call(token, BALANCE_SELECTOR + topic(owner)[2:]))
 
 
 def is_out_of_time(node: Node, valid_before: int, confirmations: int, head: Block) -> Steps[bool]:

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from . import exact, nodes
-from .rpc import NodeError
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 def balance(offer: Offer, payer: str) -> Steps[Decimal]:
     """What a payer has, in units of the offer's currency; zero for contract wallets: what they say
     now is not what they do then. Raises `NodeError`."""
-    node = nodes.of(offer.network)
-    if node is None:
-        raise NodeError("there is no node")
+    node = nodes.require(offer.network)
     if (yield from node.has_code(payer)):
         return Decimal(0)
     units = yield from node.balance_of(offer.terms["asset"], payer)
@@ -27,7 +24,5 @@ def balance(offer: Offer, payer: str) -> Steps[Decimal]:
 
 def can_afford(claim: Claim, offer: Offer) -> Steps[bool]:
     """Whether the payer has the money now. Raises `NodeError`."""
-    node = nodes.of(offer.network)
-    if node is None:
-        raise NodeError("there is no node")
-    return (yield from exact.named(offer.scheme).can_afford(claim, offer, node))
+    scheme = exact.named(offer.scheme)
+    return (yield from scheme.can_afford(claim, offer, nodes.require(offer.network)))

@@ -143,9 +143,7 @@ def wait_for(transaction: Transaction, seconds: float) -> Steps[TransactionRecei
 
 def find_receipt(transaction: Transaction) -> Steps[TransactionReceipt | None]:
     """The receipt of whichever of its hashes is on the chain, noted. Raises `NodeError`."""
-    node = nodes.of(transaction.wallet.network)
-    if node is None:
-        raise NodeError("there is no node")
+    node = nodes.require(transaction.wallet.network)
     for hash_ in transaction.hashes:
         receipt = yield from node.receipt(hash_)
         if receipt is not None:

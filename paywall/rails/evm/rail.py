@@ -64,7 +64,7 @@ _SCHEME = exact.named("exact")
 class EvmRail(Rail):
     """Tokens by x402's scheme `exact`: EIP-3009, or Permit2."""
 
-    name: ClassVar[str] = "evm"
+    name: ClassVar[str] = terms.RAIL
     title: ClassVar[Any] = _("stablecoin (EVM)")
     schemes: ClassVar[frozenset[str]] = frozenset({_SCHEME.name})
     fixed_terms: ClassVar[frozenset[str]] = terms.FIXED

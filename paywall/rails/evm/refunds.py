@@ -99,9 +99,7 @@ def look(refund: Refund) -> Steps[Seen]:
     say; that nobody has it, time and a person.
     """
     payment = refund.payment
-    node = nodes.of(payment.network)
-    if node is None:
-        raise NodeError("there is no node")
+    node = nodes.require(payment.network)
     hashes = yield from query(_hashes, refund)
     if not hashes:
         text = "its transaction was dropped: something else used its nonce"

@@ -13,6 +13,7 @@ from paywall.logs import plain
 from paywall.rails.base import Unreachable
 
 from .addresses import topic
+from .eip3009 import BALANCE_SELECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,7 +224,7 @@ class Node:
 
     def balance_of(self, token: str, owner: str) -> Steps[int]:
         """How much of a token an address has, in its smallest unit."""
-        return (yield from self.number_call(token, "0x70a08231" + topic(owner)[2:]))
+        return (yield from self.number_call(token, BALANCE_SELECTOR + topic(owner)[2:]))
 
     def is_token(self, address: str) -> Steps[bool]:
         """Whether a contract is there that says how many decimals it has (ERC-20)."""

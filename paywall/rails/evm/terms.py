@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from paywall.models import Account
 
+RAIL = "evm"
+"""As it stands on rows."""
+
 FIXED = frozenset({"asset", "pay_to", "eip712_name", "eip712_version"})
 """What buyers sign."""
 
@@ -93,7 +96,7 @@ def account_for(token: str, pay_to: str, **fields: Any) -> Account:
 
     known = TOKENS[token]
     return Account(
-        rail="evm",
+        rail=RAIL,
         network=known.network,
         symbol=known.symbol,
         decimals=known.decimals,

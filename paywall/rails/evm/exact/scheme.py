@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from paywall.rails.evm.evidence import balance
-
 from .base import payload_of
 from .eip3009 import Eip3009
 from .permit2 import Permit2
@@ -44,7 +42,8 @@ class ExactEvm:
         return _kind_of(payload_of(claim)).is_worth_asking(claim, node)
 
     def can_afford(self, claim: Claim, offer: Offer, node: Node) -> Steps[bool]:
-        return (yield from balance(node, offer.terms["asset"], str(claim.payer))) >= claim.amount
+        has = yield from node.balance_of(offer.terms["asset"], str(claim.payer))
+        return has >= claim.amount
 
     def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
         return _kind_of(payload).call(payload, offer)

@@ -19,6 +19,7 @@ from x402.schemas import (
 from paywall.protocols.x402 import v1_names
 from paywall.rails.evm import exact, nodes
 from paywall.rails.evm.addresses import checksum, read_uint256
+from paywall.rails.evm.terms import RAIL
 from paywall.vocabulary import Offer
 
 LONGEST_NAME = 200
@@ -108,7 +109,7 @@ def _offer(
     if max(len(str(extra[name])) for name in ("name", "version")) > LONGEST_NAME:
         raise Malformed("the token's EIP-712 name or version is too long")
     return Offer(
-        rail="evm",
+        rail=RAIL,
         scheme=scheme,
         network=network,
         amount=read_uint256(amount),
