@@ -154,6 +154,26 @@ def signer_of(payload: dict[str, Any], wanted: dict[str, Any]) -> str:
         return ""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *args: Any) -> None:
+        """Clients hang up on a double that misbehaves; nobody needs to read about it."""
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server of its own, and its URL."""
+    server = _Server(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @contextmanager
 def facilitator() -> Iterator[Double]:
     double = Double()
@@ -188,18 +208,5 @@ def facilitator() -> Iterator[Double]:
 
         def log_message(self, *args: Any) -> None: ...
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, *args: Any) -> None:
-            """Clients hang up on a double that misbehaves; nobody needs to read about it."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    double.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
+    with serving(Handler) as double.url:
         yield double
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -14,6 +14,7 @@ from django.test import Client
 
 from paywall.responses import EXPOSED
 from paywall.testing import encode
+from tests.doubles import serving
 
 from .browser import browser
 from .conftest import ROOT
@@ -34,11 +35,8 @@ def elsewhere():
 
         def log_message(self, *args: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def documented() -> dict[str, Any]:

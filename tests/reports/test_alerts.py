@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from paywall import business_days, ledger
 from paywall.models import Alert, AlertMessage, FacilitatorHealth, Payment, Wallet
 from paywall.rails import registry
 from paywall.reports import alerts, rollups
+from tests.doubles import serving
 from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
@@ -54,18 +54,10 @@ def hook(paywall_settings):
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    paywall_settings(
-        ALERT_WEBHOOK_URL=f"http://127.0.0.1:{server.server_port}/hook",
-        ALERT_WEBHOOK_SECRET=f"whsec_{SECRET}",
-    )
     Handler.seen = seen
-    yield Handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as url:
+        paywall_settings(ALERT_WEBHOOK_URL=f"{url}/hook", ALERT_WEBHOOK_SECRET=f"whsec_{SECRET}")
+        yield Handler
 
 
 def lose(item, identity: str = "one") -> Payment:
