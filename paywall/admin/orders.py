@@ -11,7 +11,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Order
-from paywall.money import money, shortened
+from paywall.money import shortened
 
 from .base import FirstPages, ReadOnly
 
@@ -69,4 +69,4 @@ class OrderAdmin(ReadOnly, OrderAdminBase):
 
     @admin.display(description=_("price"), ordering="price")
     def cost(self, order: Order) -> str:
-        return f"{money(order.price)} {order.currency}"
+        return order.cost

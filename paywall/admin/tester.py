@@ -57,7 +57,7 @@ class Found:
     verdict: str = ""
     resource: Resource | None = None
     other_rules: list[Resource] = field(default_factory=list)
-    terms: Quote | None = None
+    quote: Quote | None = None
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     required: str = ""
@@ -90,10 +90,10 @@ def person_page(request: HttpRequest) -> HttpResponse:
         reference = _reference(asked, Found())
         if reference is not None:
             try:
-                terms = audiences.quote(asked, offers.load(reference))
+                quote = audiences.quote(asked, offers.load(reference))
             except NotForSale:
                 return responses.not_for_sale()
-            page = responses.challenge_page(asked, terms.sale)
+            page = responses.challenge_page(asked, quote.sale)
             return HttpResponse(page.content)
     return HttpResponse(gettext("Nothing is sold there."))
 
@@ -151,12 +151,12 @@ def _show(request: HttpRequest, asked: HttpRequest, reference: Reference, found:
     by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
     found.resource = Resource.objects.filter(**by).first()
     try:
-        terms = audiences.quote(asked, offers.load(reference))
+        quote = audiences.quote(asked, offers.load(reference))
     except NotForSale as error:
         found.warning = f"{error} {gettext('The URL answers 503.')}"
         return
-    response = responses.challenge(asked, terms.sale)
-    found.terms, found.status = terms, response.status_code
+    response = responses.challenge(asked, quote.sale)
+    found.quote, found.status = quote, response.status_code
     found.headers = sorted(response.headers.items())
     encoded = response.headers["PAYMENT-REQUIRED"]
     found.required = _pretty(safe_base64_decode(encoded))

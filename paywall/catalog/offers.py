@@ -36,6 +36,8 @@ Reference = str | int
 
 MAX_CACHED = 10_000
 
+_BY_REQUEST = Resource.Access.REQUEST.value
+
 
 @dataclass(frozen=True, slots=True)
 class ForSale:
@@ -58,6 +60,11 @@ class ForSale:
     tiers: tuple[Tier, ...] = ()
     """What audiences pay instead of everyone's price."""
     _combined: dict[tuple[int, ...], ForSale] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_by_request(self) -> bool:
+        """Whether a payment opens it once, and nothing stays open."""
+        return self.access == _BY_REQUEST
 
     def cheapest(self, tiers: tuple[int, ...]) -> ForSale:
         """How it is sold to who belongs to some of the tiers, by their places: in each currency at

@@ -279,7 +279,7 @@ def _deliver(
     """One transaction: once this is written, nothing may fail any more before the release."""
     ledger.delivered(payment, sale)
     secret = None
-    if sale.access != Resource.Access.REQUEST:
+    if not sale.is_by_request:
         secret = holders.secret_of(request)
         ledger.grant_pass(payment, sale.pass_seconds, holders.hash_of(secret))
     return receipts.path(payment), secret

@@ -125,7 +125,12 @@ class Order(GuardedModel):
         ]
 
     def __str__(self) -> str:
-        return f"order {self.public_id} of {money(self.price)} {self.currency} ({self.state})"
+        return f"order {self.public_id} of {self.cost} ({self.state})"
+
+    @property
+    def cost(self) -> str:
+        """What is to be paid, for people."""
+        return f"{money(self.price)} {self.currency}"
 
     @property
     def taken_offer(self) -> Offer:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from paywall import holders, ledger
 from paywall.effects import query
 from paywall.ledger import orders
-from paywall.models import Resource
 
 from .base import Ticket, Way
 
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
     from .base import Visit
 
 
-_ONE_REQUEST = Resource.Access.REQUEST.value
-
-
 class PaidOrders(Way):
     """For resources that one payment opens once."""
 
     name: ClassVar[str] = "order"
 
     def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
-        if visit.sale.access != _ONE_REQUEST:
+        if not visit.sale.is_by_request:
             return None
         holder = holders.browser(visit.request)
         if not holder or visit.is_a_question or visit.brings_payment:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from paywall import durable, holders
 from paywall.effects import query
-from paywall.models import AccessPass, Resource
+from paywall.models import AccessPass
 
 from .base import Ticket, Way
 
@@ -22,16 +22,13 @@ if TYPE_CHECKING:
     from .base import Visit
 
 
-_ONE_REQUEST = Resource.Access.REQUEST.value
-
-
 class Passes(Way):
     """For resources that one payment opens for longer."""
 
     name: ClassVar[str] = "pass"
 
     def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
-        return None if visit.sale.access == _ONE_REQUEST else self._look(visit)
+        return None if visit.sale.is_by_request else self._look(visit)
 
     def _look(self, visit: Visit) -> Steps[Ticket | None]:
         return Ticket() if (yield from query(admits, visit.request, visit.sale)) else None
