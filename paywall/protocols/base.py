@@ -8,6 +8,7 @@ tokens' too), so a protocol looks at the value and passes on what is not its own
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,7 +43,7 @@ class Part:
         return {}
 
 
-class Protocol:
+class Protocol(ABC):
     """One way in which payments travel over HTTP."""
 
     name: ClassVar[str]
@@ -52,18 +53,18 @@ class Protocol:
     response_headers: ClassVar[tuple[str, ...]] = ()
     """What it writes: scripts of other origins have to see them."""
 
+    @abstractmethod
     def find(self, headers: Mapping[str, str]) -> str | None:
         """Its credential among a request's headers (in WSGI's spelling, see `key`), as it was
         sent; None where there is none of its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, text: str) -> Credential:
         """The credential. Raises `Refused`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
         """Its part of a challenge; None if it has words for none of the offers."""
-        raise NotImplementedError
 
     def outcome(self, outcome: Outcome) -> Mapping[str, str]:
         """The response headers that tell a buyer what became of the payment."""

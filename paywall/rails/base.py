@@ -10,6 +10,7 @@ does not answer.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -72,7 +73,7 @@ class Seen:
     """Nothing will be seen by waiting: a person has to look."""
 
 
-class Rail:
+class Rail(ABC):
     """What every rail knows: its accounts' terms, its networks, and what an account offers."""
 
     name: ClassVar[str]
@@ -84,29 +85,29 @@ class Rail:
     fixed_terms: ClassVar[frozenset[str]] = frozenset()
     """Which of an account's terms cannot change once it is saved: buyers rely on them."""
 
+    @abstractmethod
     def read_terms(self, network: str, terms: Mapping[str, Any]) -> dict[str, Any]:
         """An account's terms, complete and in one spelling. Raises `Unacceptable`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def account_identity(self, network: str, terms: Mapping[str, Any]) -> str:
         """The same for two accounts that are the same; 255 characters at most."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recipient(self, terms: Mapping[str, Any]) -> str:
         """To whom money goes, as the owner knows it."""
-        raise NotImplementedError
 
     def is_laxer(self, after: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Whether payments would count as final sooner under other terms."""
         return False
 
+    @abstractmethod
     def account_form(self) -> Any:
         """The form of a new account: a subclass of `paywall.admin.accounts.AccountForm`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def offered(self, account: Account) -> tuple[str, dict[str, Any]]:
         """The scheme of an account's offers, and their terms."""
-        raise NotImplementedError
 
     def network(self, id_: str) -> Network | None:
         """One of the rail's networks; None if it is not."""

@@ -177,6 +177,12 @@ class TheIssuer:
         yield
 
 
+class Unfinished(Rail):
+    """It says neither what its accounts are nor what they offer."""
+
+    name: ClassVar[str] = "unfinished"
+
+
 def _said(credential: Credential) -> dict[str, Any]:
     try:
         return issuer.read(credential.payload["token"])

@@ -352,6 +352,7 @@ def test_a_ticket_is_given_back_where_nothing_is_delivered(item):
     [
         ("RAILS", ["tests.vouchers.rail.Nothing"]),
         ("RAILS", ["tests.vouchers.way.LibraryCards"]),
+        ("RAILS", ["tests.vouchers.rail.Unfinished"]),
         ("RAILS", ["paywall.rails.evm.rail.EvmRail"]),
         ("PROTOCOLS", ["nowhere.At"]),
         ("PROTOCOLS", ["tests.vouchers.rail.VoucherRail"]),

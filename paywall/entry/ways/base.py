@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,12 +62,12 @@ class Ticket:
         responses.keep_private(response)
 
 
-class Way:
+class Way(ABC):
     """One kind of reason. Its own rows it writes itself; money it never touches."""
 
     name: ClassVar[str]
 
+    @abstractmethod
     def admit(self, visit: Visit) -> Steps[Ticket | None] | None:
         """The steps to a ticket or to None: then the next way is asked, and at last for money. Or
         None at once, where a look at the visit shows that it is nothing of this way's."""
-        raise NotImplementedError
