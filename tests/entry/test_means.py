@@ -66,7 +66,7 @@ class Node:
     def __init__(self, units: Any) -> None:
         self.units = units
 
-    def number_call(self, token: str, data: str) -> Any:
+    def balance_of(self, token: str, owner: str) -> Any:
         if isinstance(self.units, Exception):
             raise self.units
         return self.units

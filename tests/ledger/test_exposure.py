@@ -390,15 +390,11 @@ class Chain:
         self.units, self.code, self.asked = units, has_code, 0
 
     def has_code(self, address: str) -> Any:
+        self.asked += 1  # how often for credit: whether strangers have the money never asks this
         return self.code
         yield
 
     def balance_of(self, token: str, owner: str) -> Any:
-        self.asked += 1
-        return self.units
-        yield
-
-    def number_call(self, token: str, data: str) -> Any:
         return self.units
         yield
 
