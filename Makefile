@@ -95,7 +95,7 @@ test-fast: venv
 	@$(BIN)/pytest $(FAST)
 
 # What depends on the database's locks runs on both.
-ON_BOTH := tests/upgrades tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
+ON_BOTH := tests/upgrades tests/end_to_end/test_transfers.py tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
 
 test-postgresql: chain services
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
@@ -118,6 +118,7 @@ bench: chain services
 	@$(BIN)/python -m benchmarks.confirm
 	@$(BIN)/python -m benchmarks.paid
 	@$(BIN)/python -m benchmarks.rules
+	@$(BIN)/python -m benchmarks.passes
 	@$(BIN)/python -m benchmarks.desk
 	@$(BIN)/python -m benchmarks.spreadsheets
 	@$(BIN)/python -m benchmarks.sqlite

@@ -11,10 +11,12 @@ class PaywallConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
         from django.db.models.signals import post_migrate
 
         from . import checks, conf, logs, roles
         from .catalog import declarations
+        from .holders import adoption
 
         logs.install()
         checks.register_all()
@@ -22,5 +24,6 @@ class PaywallConfig(AppConfig):
             from .reports import metrics
 
             metrics.install()
+        user_logged_in.connect(adoption.offer, dispatch_uid="paywall.adoption")
         post_migrate.connect(declarations.after_migrate, sender=self)
         post_migrate.connect(roles.after_migrate, sender=self)

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from paywall import conf
 from paywall.catalog import declarations
+from paywall.checkout import methods
 from paywall.entry.ways import registry as ways
 from paywall.protocols import registry as protocols
 from paywall.rails import registry
@@ -47,14 +48,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         remotes = settings.remotes()
         for path in settings.audiences.values():
             import_string(path)
-        for named in (registry.all_, protocols.all_, ways.all_):
+        for named in (registry.all_, protocols.all_, ways.all_, methods.all_):
             named()
         for remote in remotes.values():
             if remote is not None and isinstance(remote.more_headers, str):
                 remote.hook()
     except (ImproperlyConfigured, ImportError) as error:
         return [Error(str(error), hint=DOCS, id="paywall.E001")]
-    found: list[CheckMessage] = []
+    found: list[CheckMessage] = [*_pass_cache(settings.pass_cache)]
     if not remotes:
         found.append(
             Error(
@@ -86,6 +87,24 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 KNOWN_DATABASES = ("sqlite", "postgresql")
+
+
+def _pass_cache(name: str) -> Iterator[CheckMessage]:
+    """The cache of passes: a process that keeps its own does not hear of what is revoked."""
+    if not name:
+        return
+    backend = django_settings.CACHES.get(name, {}).get("BACKEND", "")
+    if not backend:
+        yield Error(
+            f"PAYWALL['PASS_CACHE']: there is no cache {name!r} in CACHES.", id="paywall.E014"
+        )
+    elif backend.rpartition(".")[2] in ("LocMemCache", "DummyCache"):
+        yield Error(
+            "PAYWALL['PASS_CACHE'] is in a process's own memory: others would go on letting in "
+            "whose pass is revoked.",
+            hint="Use one that all processes share: Redis, Memcached, or the database.",
+            id="paywall.E014",
+        )
 
 
 def check_databases(databases: Any = None, **_: Any) -> list[CheckMessage]:
@@ -189,7 +208,7 @@ def check_views(**_: Any) -> list[CheckMessage]:
     """What the code sells, and what stands around it."""
     if not getattr(django_settings, "ROOT_URLCONF", None):
         return []
-    return [*_check_decorators(), *_check_caches()]
+    return [*_check_decorators(), *_check_caches(), *_check_cors()]
 
 
 def _check_decorators() -> Iterator[CheckMessage]:
@@ -224,6 +243,20 @@ def _check_caches() -> Iterator[CheckMessage]:
                 hint="Make PaywallMiddleware the last one.",
                 id="paywall.E012",
             )
+
+
+CORS = "corsheaders.middleware.CorsMiddleware"
+
+
+def _check_cors() -> Iterator[CheckMessage]:
+    installed = list(django_settings.MIDDLEWARE)
+    if MIDDLEWARE in installed and CORS in installed[installed.index(MIDDLEWARE) :]:
+        yield Warning(
+            f"{CORS} stands after PaywallMiddleware: what is answered before it has no CORS "
+            "headers, so pages of other sites cannot see what they are asked to pay.",
+            hint="Put it above, and make PaywallMiddleware the last one.",
+            id="paywall.W018",
+        )
 
 
 def views_of(resolver: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

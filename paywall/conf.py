@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,20 @@ class Remote:
         """The function that makes the headers. Raises `ImportError`."""
         found: HeadersHook = import_string(str(self.more_headers))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stripe:
+    """Who takes cards for the site, and by which keys."""
+
+    api_key: Secret
+    webhook_secret: Secret
+    api_base: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its money is play money."""
+        return "_test_" in self.api_key.reveal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,12 @@ class Settings:
     rescan_blocks: SomeWhole = 64
     """How far back the chain is read again after a reorganisation."""
 
+    stripe: Annotated[Mapping[str, str | Secret], Must("a dict of strings")] = field(
+        default_factory=dict, repr=False
+    )
+    """Cards, by Stripe: {"API_KEY": "sk_...", "WEBHOOK_SECRET": "whsec_..."}, both from the
+    environment. An "API_BASE" is for tests alone."""
+
     gas_key: Key = NO_KEY
     """Private key (hex) that pays for gas: with it the backend "onchain" settles."""
 
@@ -181,6 +201,38 @@ class Settings:
     wallet_factories: Strings = ()
     """Contracts that may be called to deploy a payer's wallet (ERC-6492); none by default."""
 
+    mpp: Flag = True
+    """Whether the Machine Payments Protocol (MPP) is offered beside x402: over TLS, for tokens that
+    it can say."""
+
+    realm: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]*$"), Must("a host's name, say")] = ""
+    """By which MPP's clients know the site; by default the first of Django's `ALLOWED_HOSTS`. Never
+    what a request says."""
+
+    payment_identifier: Annotated[
+        str, Field(pattern=r"^(off|optional|required)$"), Must('"off", "optional" or "required"')
+    ] = "optional"
+    """Whether x402's buyers may, or have to, send an id of their own with a payment (extension
+    `payment-identifier`): the same id is never charged twice."""
+
+    offer_receipt: Flag = False
+    """Whether x402's offers and receipts are signed by the site, for who wants to show them to
+    others (extension `offer-receipt`)."""
+
+    keep_answers: Seconds = 3_600
+    """For how long the answer to such a payment is kept, to be given again; 0 keeps none."""
+
+    found_by: Annotated[
+        Sequence[Literal["x402", "openapi", "llms", "robots", "bazaar", "prices", "link"]],
+        Must('a list of "x402", "openapi", "llms", "robots", "bazaar", "prices" and "link"'),
+    ] = ("x402", "openapi", "llms", "robots", "bazaar", "prices", "link")
+    """Which lists of what is sold are served (`paywall.discovery.urls`, the page of prices), and
+    whether the 402 links to them."""
+
+    payment_authorization: Flag = False
+    """Whether MPP's clients are told to pay in `Payment-Authorization`, since `Authorization` is
+    for the site's own tokens. It is read in either."""
+
     rails: Strings = ()
     """More ways in which money moves, beside ours: dotted paths of `paywall.rails.base.Rail`s."""
 
@@ -191,11 +243,55 @@ class Settings:
     """More reasons to let a request through: dotted paths of `paywall.entry.ways.base.Way`s, asked
     after our own, in this order."""
 
+    payment_methods: Strings = ()
+    """More ways for a person to pay on the page: dotted paths of
+    `paywall.checkout.methods.PaymentMethod`s, shown after our own, in this order."""
+
+    payment_handler: Flag = True
+    """Whether the site has a payment method of its own for the browser's payment sheet, with a
+    small wallet (Chromium)."""
+
+    payment_handler_url: Text = ""
+    """The payment method of another site that runs this app, to use its wallet; by default our
+    own."""
+
+    payment_handler_origins: Strings = ()
+    """Other sites whose pages may be paid with our wallet, as "https://www.example"."""
+
+    page_csp: Flag = True
+    """Whether the page that people pay on has a strict `Content-Security-Policy` of its own; a
+    script that the site adds to it needs `nonce="{{ csp_nonce }}"`. If not, the site's own is for
+    it."""
+
+    gift_links: Whole = 0
+    """How many gift links a reader may make of what they bought; 0: none."""
+
+    gift_uses: SomeWhole = 1
+    """How many readers one of them is for."""
+
+    gift_days: SomeWhole = 30
+    """For how many days it is good."""
+
+    pass_cache: Text = ""
+    """The name of a Django cache that all processes share, to keep passes in: then who comes back
+    costs no query. Not one in a process's own memory."""
+
+    pass_devices: Whole = 0
+    """On how many devices one pass may be open, its buyer's among them; 0: on any number."""
+
+    public_rpc_urls: Dictionary = field(default_factory=dict)
+    """A node for each CAIP-2 network that a buyer's wallet may be told, if it does not know the
+    network yet. Never one with a key in its URL."""
+
     currency: Text = "USD"
     """The currency of prices declared in code."""
 
     offer_timeout: SomeWhole = 300
     """How long an offer can be taken (`maxTimeoutSeconds`), also after its price changed."""
+
+    order_timeout: SomeWhole = 3_600
+    """For how long a person may take to pay an order outside of the page, by a transfer say. Money
+    that comes later is taken all the same."""
 
     cache_seconds: Seconds = 1.0
     """How long a process may go on offering a price that was changed elsewhere."""
@@ -273,6 +369,7 @@ class Settings:
             if secret and not _KEY.fullmatch(secret.reveal()):
                 raise ValueError(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
         _check_alerts(self)
+        _check_stripe(self)
         if self.time_zone:
             try:
                 ZoneInfo(self.time_zone)
@@ -293,6 +390,14 @@ class Settings:
     def webhook_secret(self) -> bytes:
         """The bytes that sign webhooks. Raises `ValueError` if they are not base64."""
         return b64decode(self.alert_webhook_secret.removeprefix("whsec_"), validate=True)
+
+    def cards(self) -> Stripe | None:
+        """Who takes cards, if anybody does."""
+        key = _kept_secret(self.stripe.get("API_KEY", ""))
+        if not key:
+            return None
+        secret = _kept_secret(self.stripe.get("WEBHOOK_SECRET", ""))
+        return Stripe(key, secret, str(self.stripe.get("API_BASE", "")))
 
     def remotes(self) -> Mapping[str, Remote | None]:
         """The facilitators by name, in the order in which they are tried; None is our own."""
@@ -351,6 +456,19 @@ def _told(error: ValidationError, raw: Mapping[str, Any]) -> str:
     return f"PAYWALL[{key!r}] must be {must.be}, not {_shown(key, raw[key])}."
 
 
+def _kept_secret(value: str | Secret) -> Secret:
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def _check_stripe(settings: Settings) -> None:
+    known = {"API_KEY", "WEBHOOK_SECRET", "API_BASE"}
+    for key in settings.stripe:
+        if key not in known:
+            raise ValueError(
+                f"PAYWALL['STRIPE'][{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
+            )
+
+
 def _check_alerts(settings: Settings) -> None:
     if bool(settings.alert_webhook_url) != bool(settings.alert_webhook_secret):
         raise ValueError("PAYWALL['ALERT_WEBHOOK_URL'] and 'ALERT_WEBHOOK_SECRET' go together.")
@@ -367,7 +485,10 @@ _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 def _check_urls(settings: Settings) -> None:
     urls = [("FACILITATOR_URL", settings.facilitator_url)]
+    urls += [("PAYMENT_HANDLER_URL", settings.payment_handler_url)]
+    urls += [("PAYMENT_HANDLER_ORIGINS", url) for url in settings.payment_handler_origins]
     urls += [("ALERT_WEBHOOK_URL", settings.alert_webhook_url)]
+    urls += [("STRIPE", str(settings.stripe.get("API_BASE", "")))]
     urls += [("RPC_URLS", url) for n in settings.rpc_urls for url in settings.rpc_nodes(n)]
     urls += [("FACILITATORS", r.url) for r in settings.remotes().values() if r is not None]
     for key, url in urls:
@@ -415,7 +536,9 @@ def _is_loopback(host: str) -> bool:
 
 def _shown(key: str, value: Any) -> str:
     """A value in an error; what may hold a key only by its type."""
-    secret = any(word in key for word in ("KEY", "TOKEN", "SECRET", "URL", "HEADERS", "CLIENTS"))
+    secret = any(
+        word in key for word in ("KEY", "TOKEN", "SECRET", "URL", "HEADERS", "CLIENTS", "STRIPE")
+    )
     return f"a {type(value).__name__}" if secret else repr(value)
 
 

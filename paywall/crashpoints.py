@@ -25,6 +25,11 @@ POINTS = (
     "refund: written",
     "refund: sent",
     "refund: confirmed",
+    "card: ordered",
+    "card: session made",
+    "card: paid",
+    "balance: spent",
+    "balance: used",
 )
 
 _chosen = os.environ.get("PAYWALL_DIE_AT", "")

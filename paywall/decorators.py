@@ -8,16 +8,18 @@ from decimal import Decimal
 from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
+from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
 from paywall.catalog import declarations
 from paywall.effects import Presence, arun, call, query, run
+from paywall.entry import failures
 from paywall.entry.gate import Door, through
 from paywall.exceptions import NotForSale
 from paywall.models import PricedMixin, Resource
@@ -33,11 +35,50 @@ Sold = Resource | PricedMixin
 GetResource = Callable[..., Sold | Awaitable[Sold]]
 
 
+def maps_payment_errors(view: View) -> View:
+    """Answer by 402, 409, 429 or 503 what a view raises about a payment of its own.
+
+    That is `PaymentFailed`, or an exception of Stripe's package (docs/cards.md).
+    `PaywallMiddleware` does it for all views.
+
+        @maps_payment_errors
+        def buy(request):
+            stripe.PaymentIntent.create(...)
+    """
+
+    def answered(request: HttpRequest, error: Exception) -> Any:
+        response = failures.answer(request, error)
+        if response is None:
+            raise error
+        return response
+
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def maps_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await view(request, *args, **kwargs)
+            except Exception as error:
+                return await sync_to_async(answered, thread_sensitive=True)(request, error)
+
+        return cast("View", maps_async)
+
+    @wraps(view)
+    def maps(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(request, *args, **kwargs)
+        except Exception as error:
+            return answered(request, error)
+
+    return cast("View", maps)
+
+
 def payment_required(
     resource: str | GetResource,
     *,
     price: str | int | Decimal | None = None,
     currency: str | None = None,
+    teaser: str | Callable[..., Any] | None = None,
     **fields: Any,
 ) -> Callable[[View], View]:
     """Let a request into the view once it is paid; answer 402 until then.
@@ -50,8 +91,13 @@ def payment_required(
     `resource` is a Resource's slug, or a callable that gets the view's arguments and returns a
     Resource (a coroutine function too, on async views). `price` is in `currency` (by default
     `PAYWALL["CURRENCY"]`): a string or Decimal, never a float. `fields` are the Resource's:
-    title, description, mime_type, policy, access, pass_seconds. What the code declares is
-    made by `migrate` or `paywall_sync` where it does not exist; afterwards the admin rules.
+    title, description, mime_type, policy, access, pass_seconds, payment_header. What the code
+    declares is made by `migrate` or `paywall_sync` where it does not exist; afterwards the admin
+    rules.
+
+    `teaser` is what a person sees of the page before paying, instead of the Resource's description:
+    a callable that gets the view's arguments and returns text (escaped unless it is marked safe),
+    or the name of a template, which gets them as `args` and `kwargs`.
 
     It takes functions, methods that get a request (also Django REST framework's, below `@api_view`
     or on `get`), `X.as_view()`, and stands in Ninja as `@decorate_view(payment_required(...))`.
@@ -74,13 +120,13 @@ def payment_required(
         if isinstance(resource, str):
             declarations.name_view(resource, view)
         if is_async_view(view):
-            decorated: Any = async_door(view, partial(_finder, resource))
+            decorated: Any = async_door(view, partial(_finder, resource), teaser=teaser)
         else:
             if iscoroutinefunction(resource):
                 raise TypeError(
                     "payment_required: a sync view needs a sync function for its Resource."
                 )
-            decorated = sync_door(view, partial(_finder, resource))
+            decorated = sync_door(view, partial(_finder, resource), teaser=teaser)
         # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
         # Whoever is let in by a cookie goes through `csrf_check_of`.
         decorated.csrf_exempt = True
@@ -175,7 +221,10 @@ class _Visit:
 
 
 def sync_door(
-    view: Callable[..., Any], finder: FinderFor, hooks: Hooks | None = None
+    view: Callable[..., Any],
+    finder: FinderFor,
+    hooks: Hooks | None = None,
+    teaser: str | Callable[..., Any] | None = None,
 ) -> Callable[..., HttpResponseBase]:
     """A sync view behind the gate. `hooks` are those of middleware that Django would call itself
     if it called the view."""
@@ -205,13 +254,24 @@ def sync_door(
             return check_csrf(request, args, kwargs) or enter()
 
         find = finder(visit.given, *args, **kwargs)
-        entrance = Door(find, enter, enter_checked, login_url=getattr(view, "login_url", None))
+        entrance = Door(
+            find,
+            enter,
+            enter_checked,
+            teaser=_teaser(teaser, visit.given, args, kwargs),
+            login_url=getattr(view, "login_url", None),
+        )
         return run(through(request, entrance))
 
     return door
 
 
-def async_door(view: Callable[..., Any], finder: FinderFor, hooks: Hooks | None = None) -> Any:
+def async_door(
+    view: Callable[..., Any],
+    finder: FinderFor,
+    hooks: Hooks | None = None,
+    teaser: str | Callable[..., Any] | None = None,
+) -> Any:
     """An async view behind the gate."""
     check_csrf = csrf_check_of(view)
 
@@ -245,11 +305,27 @@ def async_door(view: Callable[..., Any], finder: FinderFor, hooks: Hooks | None 
             return refused or await enter()
 
         find = finder(visit.given, *args, **kwargs)
-        login_url = getattr(view, "login_url", None)
-        entrance = Door(find, enter, enter_checked, presence, login_url)
+        entrance = Door(
+            find,
+            enter,
+            enter_checked,
+            presence,
+            _teaser(teaser, visit.given, args, kwargs),
+            getattr(view, "login_url", None),
+        )
         return await arun(through(request, entrance), presence)
 
     return markcoroutinefunction(door)
+
+
+def _teaser(
+    teaser: str | Callable[..., Any] | None, request: Any, args: Any, kwargs: Any
+) -> Callable[[], Any] | None:
+    if teaser is None:
+        return None
+    if callable(teaser):
+        return partial(teaser, request, *args, **kwargs)
+    return partial(render_to_string, teaser, {"args": args, "kwargs": kwargs}, request)
 
 
 class Hooks(Protocol):

@@ -10,6 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import Model
     from django.http import HttpRequest
@@ -78,3 +80,13 @@ def is_in_test_case(connection: BaseDatabaseWrapper) -> bool:
 def is_loaded(instance: Model, relation: str) -> bool:
     """Whether a related object is there already, so that asking for it queries nothing."""
     return relation in instance._state.fields_cache
+
+
+def views_with_routes() -> Iterator[tuple[Any, str]]:
+    """Every view of the site's URLconf, with its path: `/articles/<slug:slug>/`. What
+    `django.contrib.admindocs` uses to list them."""
+    from django.contrib.admindocs.views import extract_views_from_urlpatterns, simplify_regex
+    from django.urls import get_resolver
+
+    for view, route, *_ in extract_views_from_urlpatterns(get_resolver().url_patterns):
+        yield view, simplify_regex(str(route))

@@ -16,6 +16,7 @@ class Code(StrEnum):
     UNSUPPORTED_SCHEME = "unsupported_scheme"
     NO_MATCHING_OFFER = "invalid_payment_requirements"
     RESOURCE_MISMATCH = "resource_mismatch"
+    INVALID_CHALLENGE = "invalid_challenge"
     BAD_SIGNATURE = "invalid_exact_evm_payload_signature"
     WRONG_RECIPIENT = "invalid_exact_evm_payload_recipient_mismatch"
     WRONG_AMOUNT = "invalid_exact_evm_payload_authorization_value_mismatch"
@@ -24,19 +25,24 @@ class Code(StrEnum):
     NOT_YET_VALID = "invalid_exact_evm_payload_authorization_valid_after"
     VERIFICATION_FAILED = "verification_failed"
     INSUFFICIENT_FUNDS = "insufficient_funds"
+    BALANCE_TOO_LOW = "balance_too_low"
     SETTLEMENT_REFUSED = "settlement_refused"
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_LOST = "payment_lost"
 
     # 403 and 409, without an offer: who paid already is not asked to pay again
+    CONFLICT = "idempotency_conflict"
     ALREADY_USED = "payment_already_used"
     PROOF_REQUIRED = "wallet_proof_required"
+    TOO_MANY_DEVICES = "too_many_devices"
+    TO_BE_OPENED = "open_it_here"
 
     # 400: not a credential at all
     INVALID_PAYLOAD = "invalid_payload"
     INVALID_VERSION = "invalid_x402_version"
     AMBIGUOUS_CREDENTIAL = "ambiguous_credential"
     CREDENTIAL_TOO_LARGE = "credential_too_large"
+    IDENTIFIER_REQUIRED = "payment_identifier_required"
 
     # 405: the path is sold, but not for this method
     METHOD_NOT_SOLD = "method_not_sold"
@@ -59,13 +65,16 @@ class Code(StrEnum):
     NEVER_SETTLED = "never_settled"
     SPENT_ELSEWHERE = "authorization_spent_elsewhere"
     NOTHING_MOVED = "nothing_moved"
+    DISPUTE_LOST = "dispute_lost"
 
 
 SENTENCES: dict[Code, str] = {
+    Code.CONFLICT: "The same payment was asked for with other words. Nothing was charged again.",
     Code.PAYMENT_REQUIRED: "Payment is required to access this resource.",
     Code.UNSUPPORTED_SCHEME: "This resource is not sold under that payment scheme.",
     Code.NO_MATCHING_OFFER: "The payment matches none of the offers for this resource.",
     Code.RESOURCE_MISMATCH: "The payment was made for another URL, method or offer.",
+    Code.INVALID_CHALLENGE: "The payment answers a challenge that is not ours.",
     Code.BAD_SIGNATURE: "The signature is not the payer's.",
     Code.WRONG_RECIPIENT: "The payment goes to another recipient.",
     Code.WRONG_AMOUNT: "The payment is of another amount.",
@@ -74,18 +83,26 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_YET_VALID: "The authorization is not valid yet.",
     Code.VERIFICATION_FAILED: "The facilitator did not find the payment valid.",
     Code.INSUFFICIENT_FUNDS: "The payer does not have that much. Nothing was charged.",
+    Code.BALANCE_TOO_LOW: "There is not so much on a balance of yours here. Nothing was taken.",
     Code.SETTLEMENT_REFUSED: "The payment could not be settled. Nothing was charged.",
     Code.ALREADY_USED: "This payment has been used: what it bought was delivered.",
     Code.PROOF_REQUIRED: (
         "This payment was made a while ago. Sign in with its wallet (SIGN-IN-WITH-X), or come with "
         "the browser that paid, to collect what it bought."
     ),
+    Code.TOO_MANY_DEVICES: (
+        "This pass is open on as many devices as it may be. Close it on another one first."
+    ),
+    Code.TO_BE_OPENED: "You have paid for this page, and can open it once.",
     Code.PAYMENT_FAILED: "This payment failed earlier. Nothing was charged; sign a new one.",
     Code.PAYMENT_LOST: "This payment did not stay on the chain.",
     Code.INVALID_PAYLOAD: "The payment header is not a well-formed payment payload.",
     Code.INVALID_VERSION: "The payment header's x402Version is not one this header can carry.",
     Code.AMBIGUOUS_CREDENTIAL: "Send one payment header, once.",
     Code.CREDENTIAL_TOO_LARGE: "The payment header is too large.",
+    Code.IDENTIFIER_REQUIRED: (
+        "Send an id of your own with the payment, as the extension payment-identifier says."
+    ),
     Code.METHOD_NOT_SOLD: "This path is not sold for that method.",
     Code.TOO_MANY_REQUESTS: "Too many payments from here could not be paid. Try again later.",
     Code.SETTLEMENT_PENDING: (
@@ -105,6 +122,7 @@ SENTENCES: dict[Code, str] = {
     Code.NEVER_SETTLED: "The authorization expired unused.",
     Code.SPENT_ELSEWHERE: "The authorization was cancelled or used for something else.",
     Code.NOTHING_MOVED: "The transaction named by the facilitator moved no money to us.",
+    Code.DISPUTE_LOST: "The payer's bank took the money back.",
 }
 
 
@@ -141,6 +159,65 @@ class Refused(PaywallError):
         self.reference = reference
         self.receipt = receipt
         super().__init__(f"{self.code}: {self.detail}")
+
+
+class Retry(StrEnum):
+    """Whether it makes sense to pay again, and how."""
+
+    SAME = "same"
+    """The same way, with what was wrong put right."""
+    OTHER_METHOD = "other_method"
+    LATER = "later"
+    NEVER = "never"
+
+
+_RETRIES = {
+    Code.INSUFFICIENT_FUNDS: Retry.OTHER_METHOD,
+    Code.BALANCE_TOO_LOW: Retry.OTHER_METHOD,
+    Code.UNSUPPORTED_SCHEME: Retry.OTHER_METHOD,
+    Code.NOT_YET_VALID: Retry.LATER,
+}
+
+
+def retry_of(code: str, status: int) -> Retry:
+    """Whether to pay again after a refusal of ours. Who has paid is not to (403, 409)."""
+    if status in (403, 409):
+        return Retry.NEVER
+    if status in (429, 503):
+        return Retry.LATER
+    return _RETRIES.get(Code(code), Retry.SAME)
+
+
+HIDDEN = frozenset({"lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"})
+"""Reasons of a bank that no buyer is told: whoever has found a card learns nothing."""
+
+GENERIC = "generic_decline"
+
+
+class PaymentFailed(PaywallError):
+    """An attempt to pay failed, and nothing was charged: 402 (MDN's "payment failed").
+
+    For a site's own code too: raise it in a view behind `@maps_payment_errors` or
+    `PaywallMiddleware`. `code` and `decline_code` are the stable names of what happened, as Stripe
+    has them; reasons in `HIDDEN` become `generic_decline`. With `resource`, a slug, the answer has
+    that resource's offers; `detail` is a sentence for the buyer, by default one that fits.
+    """
+
+    def __init__(
+        self,
+        code: str = "payment_failed",
+        *,
+        decline_code: str = "",
+        retry: Retry | str = Retry.OTHER_METHOD,
+        resource: str = "",
+        detail: str = "",
+    ) -> None:
+        self.code = code
+        self.decline_code = GENERIC if decline_code in HIDDEN else decline_code
+        self.retry = Retry(retry)
+        self.resource = resource
+        self.detail = detail
+        super().__init__(f"{code} {self.decline_code}".strip())
 
 
 class Unavailable(PaywallError):

@@ -29,10 +29,10 @@ from paywall.catalog import path_rules
 from paywall.decorators import async_door, csrf_check_of, is_async_view, is_door, sync_door
 from paywall.django_internals import have_csrf_checked, put_off_csrf_check
 from paywall.effects import arun, query, run
-from paywall.entry import responses
+from paywall.entry import failures, inline, responses
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
     from django.urls import ResolverMatch
 
@@ -67,17 +67,25 @@ class PaywallMiddleware:
         refusal = _look_up(request, run(_known_rules()))
         if refusal is not None:
             return refusal
+        setattr(request, inline.MARKS, [])
         response = self.get_response(request)
+        inline.mark(request, response)
         return _sell_fallback(request, response) or response
 
     async def _acall(self, request: HttpRequest) -> Any:
         refusal = _look_up(request, await arun(_known_rules()))
         if refusal is not None:
             return refusal
+        setattr(request, inline.MARKS, [])
         response = await self.get_response(request)
+        inline.mark(request, response)
         if response.status_code == 404:
             return await arun(query(_sell_fallback, request, response)) or response
         return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A payment that failed in a site's own view is answered by 402."""
+        return failures.answer(request, error)
 
     def _process_view(
         self, request: HttpRequest, view: View, args: Any, kwargs: Any

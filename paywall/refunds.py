@@ -1,5 +1,5 @@
 """For a site's own code: money that goes back."""
 
-from paywall.settlement.refunds import RefundRefused, remaining, request
+from paywall.settlement.refunds import RefundRefused, remaining, request, request_rest
 
-__all__ = ["RefundRefused", "remaining", "request"]
+__all__ = ["RefundRefused", "remaining", "request", "request_rest"]

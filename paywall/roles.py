@@ -12,7 +12,7 @@ from django.db import router
 
 _VIEW_BOOKS = (
     *("view_dashboard", "view_order", "view_payment", "view_paymentevent", "view_receipt"),
-    "view_refund",
+    *("view_refund", "view_dispute", "view_balance", "view_balanceentry"),
 )
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -20,6 +20,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("view_dashboard", "view_receipt", "view_account", "view_freeuse"),
         *("add_resource", "change_resource", "view_resource"),
         *("add_price", "view_price", "add_audience", "change_audience", "view_audience"),
+        *("add_meter", "change_meter", "view_meter", "add_gift", "change_gift", "view_gift"),
     ),
     "Paywall refunders": (
         *(*_VIEW_BOOKS, "view_resource", "view_accesspass"),
@@ -28,8 +29,10 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "Paywall auditors": (
         *(*_VIEW_BOOKS, "view_resource", "view_price", "view_audience", "view_freeuse"),
+        *("view_meter", "view_gift"),
         *("view_account", "view_accesspass", "view_exposure", "view_alert", "view_export"),
         *("view_wallet", "view_transaction", "view_cursor", "view_facilitatorhealth"),
+        "view_notice",
         "export_receipt",
     ),
 }

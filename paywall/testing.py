@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
 
 TYPES = {
     "TransferWithAuthorization": [
@@ -44,9 +47,19 @@ def outcome_of(response: Any, header: str = "PAYMENT-RESPONSE") -> dict[str, Any
     return data
 
 
+def mpp_challenge_of(response: Any) -> dict[str, str]:
+    """The first MPP challenge in a response's `WWW-Authenticate`."""
+    first = response.headers["WWW-Authenticate"].split("Payment ")[1]
+    return dict(re.findall(r'(\w+)="([^"]*)"', first))
+
+
 def encode(data: Any) -> str:
     """JSON in base64, as payment headers carry it."""
     return base64.b64encode(json.dumps(data).encode()).decode()
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 @dataclass
@@ -115,6 +128,33 @@ class Buyer:
     def pays(self, response: Any, **changes: Any) -> dict[str, str]:
         """The request headers that pay a 402 response."""
         return {"PAYMENT-SIGNATURE": encode(self.payload(response, **changes))}
+
+    def pays_mpp(
+        self, response: Any, *, header: str = "", by_list: bool = False, **changes: Any
+    ) -> dict[str, str]:
+        """The request headers that pay a 402 response in MPP. `by_list` makes the nonce as pympp
+        does, otherwise as the draft has it; `header` is where the credential goes, if not where
+        the challenge says."""
+        challenge = mpp_challenge_of(response)
+        request = json.loads(_unpadded(challenge["request"]))
+        asked = challenge["id"], challenge["realm"]
+        text = json.dumps(asked, separators=(",", ":")) if by_list else "".join(asked)
+        ends = datetime.fromisoformat(challenge["expires"])
+        offer = {
+            "payTo": request["recipient"],
+            "amount": request["amount"],
+            "asset": request["currency"],
+            "network": f"eip155:{request['methodDetails']['chainId']}",
+            "maxTimeoutSeconds": 0,
+            "extra": {"name": "USDC", "version": "2"},
+        }
+        own = {"validBefore": str(int(ends.timestamp())), "nonce": f"0x{keccak(text=text).hex()}"}
+        authorization = self.authorize(offer, **{**own, **changes})
+        payload = {"type": "authorization", **authorization}
+        payload["signature"] = self.sign(authorization, offer)
+        text = json.dumps({"challenge": challenge, "payload": payload})
+        credential = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return {header or challenge.get("header") or "Authorization": f"Payment {credential}"}
 
     def pays_v1(self, response: Any, **changes: Any) -> dict[str, str]:
         """The request headers that pay a 402 response as a v1 client does."""

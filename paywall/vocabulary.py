@@ -51,6 +51,29 @@ class Offer:
         return cls(**{**snapshot, "amount": amount, "price": price})
 
 
+def _no_digest() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, as far as a payment may be bound to it."""
+
+    url: str
+    kept_url: str = ""
+    """As payments keep it, where that is another."""
+    method: str = "GET"
+    digest: Callable[[], str] = _no_digest
+    """Of its body, as `Content-Digest` has it (RFC 9530): "sha-256=:...:"; "" where it has none."""
+    preferences: str = ""
+    """What its client says that it pays by (`Accept-Payment`)."""
+
+    @property
+    def urls(self) -> tuple[str, str]:
+        """Its URL in both spellings."""
+        return self.url, self.kept_url or self.url
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What a buyer presented, read but not yet believed."""
@@ -64,6 +87,10 @@ class Credential:
     """Whether an offer is the one that the buyer says it takes, where the protocol carries it."""
     resource_url: str | None = None
     """The URL that the buyer says it pays for, where the protocol carries it."""
+    idempotency_key: str = ""
+    """By which the buyer knows the request that it pays for: the same key is the same payment."""
+    is_made_for: Callable[[Asked], bool] | None = None
+    """Whether it was made for such a request, where the protocol binds it to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +193,8 @@ class Paid:
     """Where on the rail's own line of time it stands, where the rail has one."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """What else proves it, to be kept."""
+    fee: Decimal | None = None
+    """What who took the money kept of it, in its currency, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +236,13 @@ class Outcome:
     payer: str = ""
     error_code: str = ""
     error_message: str = ""
+    protocol: str = ""
+    """In which the payment came, where there is one."""
+    status: int = 0
+    """Of the response that tells it."""
     amount: str = ""
+    url: str = ""
+    """What was paid for."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
         "PAYWALL_PAY_TO": SELLER.address,
         "PAYWALL_FACILITATOR_URL": facilitator,
         "PAYWALL_RPC_URL": chain.url,
+        "PAYWALL_PLAY_WALLET": f"{chain.url}#{BUYER.address}" if options.wallet else "",
         "FACILITATOR_KEY": FACILITATOR.key.hex(),
     }
     start = [sys.executable, "-m"]
@@ -120,6 +121,10 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     step("Where to click next")
     say(f"the magazine   {site}/articles/")
     say(f"an article     {site}/articles/deep-archive/   (a person sees the 402 as a page)")
+    if options.wallet:
+        say("               ... and pays it with a play wallet: two clicks, nothing to install")
+    else:
+        say("               ... with a play wallet to pay it: make demo DEMO=--wallet")
     say(f"by path rule   {site}/archive/1999/3/   (three a day are free)")
     say(f"a receipt      {receipts[0]}")
     say(f"the dashboard  {site}/dashboard/")
@@ -214,6 +219,9 @@ def say(line: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A shop that sells, on a local chain.")
     parser.add_argument("--once", action="store_true", help="stop after the purchases")
+    parser.add_argument(
+        "--wallet", action="store_true", help="serve a play wallet, to buy in your own browser"
+    )
     parser.add_argument(
         "--payments", type=int, default=0, help="a year of so many made-up payments to look at"
     )

@@ -74,6 +74,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "site_demo.magazine.context.play_wallet",
             ],
         },
     },
@@ -124,6 +125,14 @@ PAYWALL_NETWORK = env.str("PAYWALL_NETWORK", default="eip155:84532")
 _usdc = {token.network: token.asset for token in TOKENS.values() if token.symbol == "USDC"}
 PAYWALL_ASSET = env.str("PAYWALL_ASSET", default=_usdc.get(PAYWALL_NETWORK, ""))
 PAYWALL_PAY_TO = env.str("PAYWALL_PAY_TO", default="")
+PAYWALL_FREE_ARTICLES = env.int("PAYWALL_FREE_ARTICLES", default=0)
+# For development alone: a local node and one of its accounts, "http://127.0.0.1:8545#0x...".
+PAYWALL_PLAY_WALLET = env.str("PAYWALL_PLAY_WALLET", default="")
+_stripe = {
+    "API_KEY": env.str("PAYWALL_STRIPE_KEY", default=""),
+    "WEBHOOK_SECRET": env.str("PAYWALL_STRIPE_WEBHOOK_SECRET", default=""),
+    "API_BASE": env.str("PAYWALL_STRIPE_API_BASE", default=""),
+}
 _rpc_urls = env.list("PAYWALL_RPC_URL", default=[])
 
 _gas_key = env.str("PAYWALL_GAS_KEY", default="")
@@ -138,11 +147,18 @@ PAYWALL = {
     "TIME_ZONE": env.str("PAYWALL_TIME_ZONE", default=""),
     "ALERT_EMAILS": env.list("PAYWALL_ALERT_EMAILS", default=[]),
     "METRICS_TOKEN": env.str("PAYWALL_METRICS_TOKEN", default=""),
+    "STRIPE": _stripe,
     "TREASURY_KEY": env.str("PAYWALL_TREASURY_KEY", default=""),
     "RPC_URLS": {PAYWALL_NETWORK: _rpc_urls} if _rpc_urls else {},
     # The proxy that ends TLS, if there is one.
     "PROXIES": env.int(
         "PAYWALL_PROXIES", default=1 if env.bool("BEHIND_TLS", default=False) else 0
+    ),
+    # A reader may give away twice what they bought.
+    "GIFT_LINKS": 2,
+    # What a buyer's wallet is told of the local chain, where the demo has a play wallet for it.
+    "PUBLIC_RPC_URLS": (
+        {PAYWALL_NETWORK: PAYWALL_PLAY_WALLET.partition("#")[0]} if PAYWALL_PLAY_WALLET else {}
     ),
     # Play money: credit at once, and wide enough for a load test of the ticker.
     "CREDIT_AFTER": 0,

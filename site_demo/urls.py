@@ -13,6 +13,7 @@ urlpatterns = [
     path("archive/<int:year>/<int:month>/", views.archive),
     path("api/", include("site_demo.api.urls")),
     path("paywall/", include("paywall.urls")),
+    path("", include("paywall.discovery.urls")),
     path("dashboard/", include("paywall.dashboard.urls")),
     path("facilitator/", include("paywall.fleet.urls")),
     path("admin/", admin.site.urls),

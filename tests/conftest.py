@@ -36,6 +36,7 @@ LONGEST = ("test_soak", "test_machine", "test_desk", "test_demo", "test_crashes"
 EVERY_PAIR = (
     "test_clients.py::test_the_shop_sells[official_python-gunicorn]",  # WSGI
     "test_clients.py::test_the_shop_sells[official_python-uvicorn]",  # ASGI
+    "test_cards.py::test_two_clicks_and_a_card[gunicorn]",
     "test_celery.py::test_celery_confirms[redis]",
     "test_chain.py::test_a_payment_is_confirmed_by_its_logs",
     "test_cors.py::test_a_page_of_another_origin_pays",

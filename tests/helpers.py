@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -86,12 +87,12 @@ def proof(wallet: Any, uri: str = "http://testserver/item/", **changes: str) -> 
         "version": "1",
         "chainId": "eip155:84532",
         "type": "eip191",
-        "nonce": "abcdefgh12345678",
+        "nonce": secrets.token_hex(16),
         "issuedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         **changes,
     }
     unsigned = siwx.SIWxPayload(**info, signature="0x")
-    message = siwx.create_siwx_message(unsigned, wallet.address)
+    message = siwx.create_siwx_message(unsigned, info["address"])
     signature = wallet.sign_message(encode_defunct(text=message)).signature.hex()
     return siwx.encode_siwx_header(siwx.SIWxPayload(**info, signature=f"0x{signature}"))
 

@@ -204,6 +204,14 @@ def test_a_cache_after_us_would_answer_before_us(well_kept, settings):
     assert "paywall.E012" in ids()
 
 
+def test_cors_after_us_would_not_mark_our_answers(well_kept, settings):
+    cors = "corsheaders.middleware.CorsMiddleware"
+    settings.MIDDLEWARE = [cors, *settings.MIDDLEWARE]
+    assert "paywall.W018" not in ids()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[1:], cors]
+    assert "paywall.W018" in ids()
+
+
 def test_wallets_that_cannot_sign_in_are_mentioned(well_kept, monkeypatch):
     from paywall import checks
 

@@ -205,6 +205,7 @@ def test_a_sync_view_cannot_await():
         payment_required(find)(view)
 
 
+@pytest.mark.slow
 def test_a_price_changed_elsewhere_shows_within_the_caches_age(item, paywall_settings):
     """Another process' change reaches us by the clock, not by a signal."""
     import time

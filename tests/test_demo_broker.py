@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from kombu import Connection
 
 from site_demo.broker import Transport
@@ -23,6 +24,7 @@ def broker(folder):
     return Connection("filesystem://", transport=Transport, transport_options=options)
 
 
+@pytest.mark.slow
 def test_messages_arrive_whole_and_in_order(tmp_path):
     def publish():
         with broker(tmp_path).SimpleQueue("work") as queue:

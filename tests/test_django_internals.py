@@ -83,6 +83,14 @@ def test_what_is_loaded_is_known(item):
     assert not django_internals.is_loaded(Payment.objects.get(), "receipt")
 
 
+def test_all_views_of_the_site_with_their_paths():
+    from tests.shop import views
+
+    found = dict(django_internals.views_with_routes())
+    assert found[views.item] == "/item/"
+    assert found[views.by_object] == "/by-object/<slug:slug>/"
+
+
 def test_nowhere_else_is_one_of_them_named():
     import re
 

@@ -7,26 +7,38 @@ is open, and never through a table; so it does not matter how much is in it.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from paywall import ledger
-from paywall.catalog import path_rules
-from paywall.models import AlertMessage, Receipt
+from paywall.catalog import offers, path_rules
+from paywall.entry.ways.passes import by_wallet as _by_wallet
+from paywall.ledger import answers, balances, gifts, meters
+from paywall.models import AlertMessage, Gift, Meter, Payment, Receipt, Resource
+from paywall.rails.evm import orders
 from paywall.reports import alerts, rollups, status
 from paywall.settlement import worker
 from tests.helpers import BLOCK, claim
 
 pytestmark = pytest.mark.django_db
 
-BIG = ("paywall_payment", "paywall_paymentevent", "paywall_receipt", "paywall_resource")
+BIG = (
+    *("paywall_payment", "paywall_paymentevent", "paywall_receipt", "paywall_resource"),
+    *("paywall_accesspass", "paywall_passdevice", "paywall_order", "paywall_gift"),
+    *("paywall_metercount", "paywall_meterread", "paywall_tally"),
+    *("paywall_balance", "paywall_balanceentry", "paywall_keptanswer"),
+)
 PARTIAL = (
     *("paywall_payment_due", "paywall_payment_open", "paywall_payment_closed"),
     *("paywall_resource_rules", "paywall_resource_rule_once"),
+    *("paywall_order_open", "paywall_order_awaited"),
+    *("paywall_resource_top_ups", "paywall_entry_open", "paywall_balance_asked_back"),
 )
 """Indexes of what is open, or failed, only."""
 
@@ -62,7 +74,82 @@ def desk(path: str) -> Any:
     return client.get(path)
 
 
+PERSON = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+
+
+def reader(path: str, **headers: str) -> Any:
+    """A browser that has its cookie, and a user."""
+    client = Client()
+    client.post("/paywall/begin/")
+    client.force_login(User.objects.get_or_create(username="r")[0])
+    return client.get(path, headers={**PERSON, **headers})
+
+
+def metered(path: str) -> Any:
+    meter, _ = Meter.objects.get_or_create(name="m", defaults={"uses": 2})
+    Resource.objects.filter(slug="item").update(access="forever", meter=meter)
+    offers.forget()
+    return reader(path)
+
+
+def given(path: str) -> Any:
+    gift = Gift.objects.create(
+        resource=Resource.objects.get(slug="item"),
+        url=f"http://testserver{path}",
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+    metered(path)
+    return reader(gifts.link(gift).removeprefix("http://testserver"))
+
+
+def balance() -> Any:
+    """One that is spent, shown, disputed and asked back."""
+    client, user = Client(), User.objects.get_or_create(username="r")[0]
+    client.post("/paywall/begin/")
+    client.force_login(user)
+    payment = Payment.objects.filter(state="confirmed").earliest("pk")
+    Payment.objects.filter(pk=payment.pk).update(user=user)
+    payment.refresh_from_db()
+    balances.top_up(payment, "h" * 64)
+    client.get("/item/", headers={**PERSON, "Paywall-Pay": "balance"})
+    client.get("/paywall/balance/")
+    client.post("/paywall/balance/back/")
+    ledger.adopt("h" * 64, user.pk)
+    balances.take_back(payment)
+    balances.bring_back(payment)
+    return client.get("/item/", headers=PERSON)
+
+
+def ordered() -> Any:
+    """An order, its page, and the look for its money."""
+    Resource.objects.filter(slug="item").update(access="forever")
+    offers.forget()
+    sale, client = offers.load("item"), Client()
+    made = orders.open_(sale.offers[0], ledger.Purpose(sale.resource_id, "GET", "http://x/"), None)
+    client.get(f"/paywall/orders/{made.public_id}/")
+    orders.watch()
+    ledger.expire_orders()
+    return ledger.order_of("a" * 64, made.public_id)
+
+
 ASKS = {
+    "a reader": lambda: reader("/item/"),
+    "a reader's purchases": lambda: reader("/paywall/purchases/"),
+    "a metered reader": lambda: metered("/item/"),
+    "a reader with a gift": lambda: given("/item/"),
+    "a wallet's pass": lambda: _by_wallet(offers.load("item").resource_id, "0x" + "ab" * 20),
+    "orders": ordered,
+    "a balance": balance,
+    "what was spent and forgotten": balances.give_back_forgotten,
+    "balances in the admin": lambda: desk("/admin/paywall/balance/"),
+    "balances asked back": lambda: desk("/admin/paywall/balance/?asked_back=yes"),
+    "their entries": lambda: desk("/admin/paywall/balanceentry/"),
+    "an earlier payment with the same key": lambda: answers.payment_of("0x" + "ab" * 20, "k" * 20),
+    "answers that are kept": lambda: (
+        answers.kept(Payment.objects.earliest("pk")),
+        answers.forget_old(),
+    ),
+    "old meters": meters.forget_old,
     "settle": worker.settle,
     "sweep": worker.sweep,
     "confirm": worker.confirm_payments,

@@ -24,6 +24,8 @@ urlpatterns = [
 NAMES = [
     "paywall.admin.PricedInline",
     "paywall.dashboard.urls.urlpatterns",
+    "paywall.checkout.methods.PaymentMethod",
+    "paywall.checkout.methods.TakesOrders",
     "paywall.decorators.payment_required",
     "paywall.error_reports.ExceptionReporterFilter",
     "paywall.exceptions.Code",
@@ -35,6 +37,9 @@ NAMES = [
     "paywall.models.AccessPass",
     "paywall.models.Account",
     "paywall.models.Audience",
+    "paywall.models.Gift",
+    "paywall.models.Meter",
+    "paywall.models.Order",
     "paywall.models.Payment",
     "paywall.models.Price",
     "paywall.models.PricedMixin",

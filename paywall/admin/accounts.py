@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, staff_log
+from paywall import conf, qr, staff_log
 from paywall.dashboard.shell import wants_fragment
 from paywall.models import Account
 from paywall.money import shortened
@@ -124,7 +124,7 @@ class AccountAdmin(ModelAdminBase):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         rail = self._rail(request, obj)
         form = rail.account_form()
-        own = ("facilitators", "order", "enabled")
+        own = [name for name in form._meta.fields if name not in FIXED]
         if obj is None:
             by_hand = {
                 "fields": form.by_hand,
@@ -262,7 +262,7 @@ class AccountAdmin(ModelAdminBase):
             "account": account,
             **rail.trial(request, account),
         }
-        context["qr"] = _qr(context["uri"])
+        context["qr"] = qr.drawn(context["uri"])
         context["frame"] = (
             "paywall/admin/bare_live.html" if wants_fragment(request) else "admin/base_site.html"
         )
@@ -300,15 +300,3 @@ def _is_laxer(after: Account, before: Account) -> bool:
     return after.its_rail.is_laxer(
         after.its_rail.read_terms(after.network, after.terms), before.terms
     )
-
-
-def _qr(text: str) -> SafeString | None:
-    """A QR code as SVG; None without the extra `django-paywall[desk]`."""
-    try:
-        import segno
-    except ImportError:
-        return None
-    from django.utils.safestring import mark_safe
-
-    svg = segno.make(text, error="m").svg_inline(scale=5, omitsize=True)
-    return mark_safe(svg)  # noqa: S308 - segno's own drawing

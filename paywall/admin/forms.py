@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
-from paywall.models import Price, Resource
+from paywall.models import Meter, Price, Resource
 from paywall.models.validators import validate_currency
 from paywall.money import MOST
 
@@ -121,3 +121,14 @@ class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
     def is_another_price(self) -> bool:
         new = self.cleaned_data.get("amount"), self.cleaned_data.get("currency")
         return self.price is None or new != (self.price.amount, self.price.currency)
+
+
+class MeterForm(forms.Form):
+    """Under which metered month something is."""
+
+    meter = forms.ModelChoiceField(
+        Meter.objects.all(),
+        label=_("Metered month"),
+        required=False,
+        empty_label=_("None: everybody pays"),
+    )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Order
+from paywall.models.orders import NEEDS_A_LOOK
 from paywall.money import shortened
 
 from .base import FirstPages, ReadOnly
@@ -35,7 +36,7 @@ class TroubleFilter(admin.SimpleListFilter):
         return [("needed", _("needs a look"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.exclude(trouble="") if self.value() == "needed" else queryset
+        return queryset.filter(NEEDS_A_LOOK) if self.value() == "needed" else queryset
 
 
 @admin.register(Order)
@@ -48,9 +49,18 @@ class OrderAdmin(ReadOnly, OrderAdminBase):
     paginator = FirstPages
     fields = [
         *("public_id", "resource", "method", "url", "cost", "account", "rail", "state"),
-        *("reference", "payment", "trouble", "user", "created_at", "expires_at", "paid_at"),
+        *(
+            "reference",
+            "payment",
+            "trouble",
+            "not_fitting",
+            "user",
+            "created_at",
+            "expires_at",
+            "paid_at",
+        ),
     ]
-    readonly_fields = ["public_id", "cost"]
+    readonly_fields = ["public_id", "cost", "not_fitting"]
 
     @admin.display(description=_("public id"))
     def named(self, order: Order) -> str:
@@ -62,6 +72,15 @@ class OrderAdmin(ReadOnly, OrderAdminBase):
             return "–"
         url = reverse("admin:paywall_payment_change", args=[order.payment_id])
         return format_html('<a href="{}">{}</a>', url, order.payment_id)
+
+    @admin.display(description=_("money that does not fit"))
+    def not_fitting(self, order: Order) -> str | SafeString:
+        """To be refunded, each on its own page."""
+        found = [
+            (reverse("admin:paywall_payment_change", args=[payment.pk]), payment)
+            for payment in order.misfits.all()
+        ]
+        return format_html_join(", ", '<a href="{}">{}</a>', found) if found else "–"
 
     @admin.display(description=_("attention"), ordering="trouble")
     def needs(self, order: Order) -> str:

@@ -96,6 +96,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                     "payer",
                     "authorized",
                     "captured",
+                    "fee",
                     "transaction",
                     "position",
                     "evidence",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Receipt
 from paywall.money import shortened
+from paywall.mounts import path_of
 
 from .base import FirstPages, ReadOnly, reference_link
 
@@ -67,8 +67,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     @admin.display(description=_("as the buyer sees it"))
     def public_page(self, receipt: Receipt) -> str | SafeString:
-        try:
-            url = reverse("paywall:receipt", args=[receipt.public_id])
-        except NoReverseMatch:
+        url = path_of("paywall:receipt", receipt.public_id)
+        if not url:
             return "–"
         return format_html('<a href="{}">{}</a>', url, url)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import staff_log
-from paywall.dashboard.forms import CloseForm, RefundForm, in_token, tell
+from paywall.dashboard.forms import ReasonForm, RefundForm, in_token, tell
 from paywall.models import Payment, Refund
 from paywall.settlement import refunds
 
@@ -102,7 +102,7 @@ class RefundAdmin(ReadOnly, RefundAdminBase):
     )
     def close(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         chosen = list(queryset.select_related("payment").order_by("pk"))
-        form = CloseForm(request.POST if "reason" in request.POST else None)
+        form = ReasonForm(request.POST if "reason" in request.POST else None)
         if form.is_valid():
             for refund in chosen:
                 reason = form.cleaned_data["reason"]

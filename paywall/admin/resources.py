@@ -23,7 +23,8 @@ from paywall.models.exposure import in_currency
 from paywall.money import money
 
 from . import tester
-from .base import of_late
+from .base import action_page, of_late
+from .forms import MeterForm
 from .prices import PriceChanges, PriceInline
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ elif apps.is_installed("import_export"):
 else:
     ModelAdminBase = admin.ModelAdmin
 
-MONEY_FIELDS = ("policy", "access", "pass_seconds", "active", "path", "methods")
+MONEY_FIELDS = ("policy", "access", "pass_seconds", "active", "path", "methods", "meter")
 """What of a resource changes who pays what: in the log with before and after."""
 
 
@@ -95,21 +96,25 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
         *("title", "price", "settlement", "opens", "sales", "revenue", "last_sale"),
         *("sold_by", "active"),
     ]
-    list_filter = ["active", "policy", "access", SoldByFilter]
+    list_filter = ["active", "policy", "access", SoldByFilter, "meter"]
     search_fields = ["title", "slug", "description", "path"]
     search_help_text = _("Title, slug, teaser or path")
     date_hierarchy = "created_at"
+    list_select_related = ["meter"]
     show_full_result_count = False
     inlines = [PriceInline]
     readonly_fields = ["created_at", "updated_at", "of_object"]
     change_list_template = "paywall/admin/resource_list.html"
     fieldsets = [
-        (None, {"fields": ["title", "slug", "description", "mime_type", "active"]}),
-        (_("Selling"), {"fields": ["policy", "access", "pass_seconds"]}),
+        (None, {"fields": ["title", "slug", "description", "mime_type", "active", "listed"]}),
+        (
+            _("Selling"),
+            {"fields": ["policy", "access", "pass_seconds", "bundle", "meter", "payment_header"]},
+        ),
         (_("Where"), {"fields": ["path", "methods", "of_object"]}),
         (_("Dates"), {"fields": ["created_at", "updated_at"]}),
     ]
-    actions = ["set_price", "raise_price", "activate", "deactivate", "duplicate"]
+    actions = ["set_price", "raise_price", "set_meter", "activate", "deactivate", "duplicate"]
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
@@ -223,6 +228,28 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
     @admin.action(description=_("Deactivate: nobody gets in"), permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Resource]) -> None:
         self._switch(request, queryset, False)
+
+    @admin.action(description=_("Choose a metered month…"), permissions=["change"])
+    def set_meter(self, request: HttpRequest, queryset: QuerySet[Resource]) -> HttpResponse | None:
+        chosen = list(queryset.select_related("meter"))
+        form = MeterForm(request.POST if "meter" in request.POST else None)
+        if not form.is_valid():
+            context = {
+                **action_page(self, request, form),
+                "title": _("Metered month"),
+                "chosen": chosen,
+            }
+            return TemplateResponse(request, "paywall/admin/meter.html", context)
+        meter, number = form.cleaned_data["meter"], 0
+        for resource in chosen:
+            if resource.meter != meter:
+                before, resource.meter = resource.meter, meter
+                resource.save(update_fields=["meter", "updated_at"])
+                staff_log.changed(request.user, resource, "meter", before, meter)
+                number += 1
+        text = ngettext("%d resource was changed.", "%d resources were changed.", number)
+        messages.success(request, text % number)
+        return None
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Resource], active: bool) -> None:
         number = 0

@@ -22,7 +22,7 @@ from paywall.catalog import audiences, offers, path_rules
 from paywall.checks import MIDDLEWARE
 from paywall.decorators import finder_of
 from paywall.effects import run
-from paywall.entry import responses
+from paywall.entry import pages, responses
 from paywall.exceptions import NotForSale
 from paywall.models import Resource
 
@@ -93,7 +93,7 @@ def person_page(request: HttpRequest) -> HttpResponse:
                 quote = audiences.quote(asked, offers.load(reference))
             except NotForSale:
                 return responses.not_for_sale()
-            page = responses.challenge_page(asked, quote.sale)
+            page = pages.challenge(asked, quote.sale, is_preview=True)
             return HttpResponse(page.content)
     return HttpResponse(gettext("Nothing is sold there."))
 

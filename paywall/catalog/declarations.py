@@ -40,7 +40,9 @@ _views: dict[str, str] = {}
 
 POLICIES = ("after", "before", "background")
 ACCESSES = ("request", "period", "forever")
-FIELDS = frozenset({"title", "description", "mime_type", "policy", "access", "pass_seconds"})
+FIELDS = frozenset(
+    {"title", "description", "mime_type", "policy", "access", "pass_seconds", "payment_header"}
+)
 
 
 def declare(
@@ -95,6 +97,8 @@ def _check(slug: str, currency: str | None, more: dict[str, Any]) -> None:
         trouble = "a pass for a time (access='period') needs its duration: pass_seconds=86400"
     elif access != "period" and seconds is not None:
         trouble = "pass_seconds goes with access='period'"
+    elif more.get("payment_header", "") not in ("", "authorization", "own"):
+        trouble = "payment_header is authorization or own"
     elif len(str(more.get("title", ""))) > 200 or len(str(more.get("mime_type", ""))) > 100:
         trouble = "a title has 200 characters at most, a mime_type 100"
     if trouble:

@@ -10,23 +10,27 @@ import math
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from django.db.models import Q
+from django.db import connections
+from django.db.models import Q, prefetch_related_objects
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import conf, durable
 from paywall.exceptions import Code, NotForSale, Refused
-from paywall.models import Account, Audience, Price, Resource
+from paywall.models import Account, Audience, Meter, Price, Resource
+from paywall.models.literals import Literal
 from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
 from paywall.protocols.challenge import Challenge
 from paywall.rails import registry as rails
-from paywall.rails.base import Reads
+from paywall.rails.base import HasMinimum, Reads, SignsIn
 from paywall.vocabulary import Credential, Offer
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,9 @@ Reference = str | int
 MAX_CACHED = 10_000
 
 _BY_REQUEST = Resource.Access.REQUEST.value
+_TOP_UP = Resource.Access.BALANCE.value
+_OWN_HEADER = Resource.PaymentHeader.OWN.value
+_BY_WALLET = Price.FreePer.WALLET.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,21 @@ class ForSale:
     access: str
     pass_seconds: int | None
     offers: tuple[Offer, ...]
+    prices: Mapping[str, Decimal]
+    """What it costs, by currency, whether or not so little can be paid by itself."""
     former_offers: tuple[tuple[Offer, float], ...]
     """Offers that were made before and can be taken until a time (Unix seconds)."""
+    goods: Goods
+    """What its challenge says of it besides."""
     challenge: Challenge
     stale_at: float
     """On the monotonic clock."""
+    sign_in: tuple[str, ...] = ()
+    """Networks whose wallets may sign in for it."""
+    bundle_id: int | None = None
+    """A resource whose passes open this one too."""
+    meter: Metering | None = None
+    """How some of it is free each month."""
     tiers: tuple[Tier, ...] = ()
     """What audiences pay instead of everyone's price."""
     _combined: dict[tuple[int, ...], ForSale] = field(default_factory=dict, compare=False)
@@ -65,6 +82,22 @@ class ForSale:
     def is_by_request(self) -> bool:
         """Whether a payment opens it once, and nothing stays open."""
         return self.access == _BY_REQUEST
+
+    @property
+    def is_top_up(self) -> bool:
+        """Whether its price goes onto the buyer's balance."""
+        return self.access == _TOP_UP
+
+    @property
+    def opened_by(self) -> tuple[int, ...]:
+        """The resources whose passes open it."""
+        own = (self.resource_id,) if self.opens_pass else ()
+        return own if self.bundle_id is None else (*own, self.bundle_id)
+
+    @property
+    def opens_pass(self) -> bool:
+        """Whether who bought it may come back."""
+        return not self.is_by_request and not self.is_top_up
 
     def cheapest(self, tiers: tuple[int, ...]) -> ForSale:
         """How it is sold to who belongs to some of the tiers, by their places: in each currency at
@@ -88,15 +121,29 @@ class ForSale:
             former += tier.sale.former_offers if tier.sale is not None else ()
         others = [offer for offers in sources for offer in offers if offer not in chosen]
         former += [(offer, math.inf) for offer in others]
-        goods = Goods(self.title, self.description, self.mime_type)
+        prices = dict(self.prices)
+        for tier in tiers:
+            for currency, price in (tier.sale.prices if tier.sale is not None else {}).items():
+                prices[currency] = min(price, prices.get(currency, price))
         return replace(
             self,
             offers=chosen,
+            prices=prices,
             former_offers=tuple(former),
-            challenge=protocols.challenge(goods, chosen),
+            challenge=protocols.challenge(self.goods, chosen),
             tiers=(),
             _combined={},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """A metered month, as `Meter` has it."""
+
+    id: int
+    uses: int
+    per: str
+    most_of_network: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +194,11 @@ def load(reference: Reference) -> ForSale:
             del _cache[next(iter(_cache))]
         _cache[reference] = found
     return found
+
+
+def get(reference: Reference) -> ForSale:
+    """A resource, from the database where what is kept is too old. Raises `NotForSale`."""
+    return peek(reference) or load(reference)
 
 
 def forget(**_: Any) -> None:
@@ -205,7 +257,7 @@ def identities(credential: Credential) -> list[str]:
 def _load(reference: Reference, stale_at: float) -> ForSale:
     using = durable.alias()
     by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
-    resource = Resource.objects.using(using).filter(**by).first()
+    resource = Resource.objects.using(using).select_related("meter", "bundle").filter(**by).first()
     if resource is None:
         raise NotForSale(f"There is no resource {reference!r}.")
     if not resource.active:
@@ -217,13 +269,16 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     accounts = list(Account.objects.using(using).filter(Q(enabled=True) | Q(disabled_at__gt=since)))
     prices = _prices(resource, now, since)
     for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
-    sale = _for_sale(resource, for_everyone, accounts, stale_at)
-    if not sale.offers:
+    has_passes = resource.access != _BY_REQUEST or _bundle(resource) is not None
+    signs_in = has_passes or any(p.free_per == _BY_WALLET for p, _ in prices)
+    make = partial(_for_sale, resource, accounts=accounts, stale_at=stale_at, signs_in=signs_in)
+    sale = make(for_everyone)
+    if not sale.offers and not _is_paid_ahead(sale):
         raise NotForSale(
             f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
-            "in the price's currency."
+            "in the price's currency; or something that tops up a balance of that currency."
         )
-    tiers = _tiers(resource, prices, accounts, stale_at)
+    tiers = _tiers(resource, prices, make)
     return replace(sale, tiers=tiers) if tiers else sale
 
 
@@ -232,6 +287,7 @@ def _for_sale(
     prices: list[tuple[Price, datetime | None]],
     accounts: list[Account],
     stale_at: float,
+    signs_in: bool,
 ) -> ForSale:
     """A resource at some prices; there may be no offer among them."""
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
@@ -239,7 +295,7 @@ def _for_sale(
     former = []
     for price, superseded_at in prices:
         for account in accounts:
-            offer = _offer(price, account, resource.policy)
+            offer = made(price, account, resource.policy)
             if offer is None:
                 continue
             ended = min((t for t in (superseded_at, account.disabled_at) if t), default=None)
@@ -248,7 +304,9 @@ def _for_sale(
             else:
                 former.append((offer, (ended + offer_timeout).timestamp()))
     offers = tuple(offer for order in sorted(current) for offer in current[order])
-    goods = Goods(resource.title, resource.description, resource.mime_type)
+    sign_in = _sign_in(offers) if signs_in else ()
+    own_header = resource.payment_header == _OWN_HEADER if resource.payment_header else None
+    goods = Goods(resource.title, resource.description, resource.mime_type, sign_in, own_header)
     return ForSale(
         resource_id=resource.pk,
         slug=resource.slug,
@@ -259,17 +317,77 @@ def _for_sale(
         access=resource.access,
         pass_seconds=resource.pass_seconds,
         offers=offers,
+        prices={price.currency: price.amount for price, ended in prices if not ended},
         former_offers=tuple(former),
+        goods=goods,
         challenge=protocols.challenge(goods, offers),
         stale_at=stale_at,
+        sign_in=sign_in,
+        bundle_id=_bundle(resource),
+        meter=_metering(resource.meter),
     )
+
+
+def _bundle(resource: Resource) -> int | None:
+    bundle = resource.bundle
+    good = bundle is not None and bundle.active and bundle.access in Resource.PASSES
+    return resource.bundle_id if good else None
+
+
+def top_ups() -> list[ForSale]:
+    """All that tops up a balance. Queries the database."""
+    rows = Resource.objects.using(durable.alias()).filter(access=Literal(_TOP_UP), active=True)
+    found = []
+    for key in sorted(rows.order_by().values_list("pk", flat=True)):
+        try:
+            found.append(get(key))
+        except NotForSale as error:
+            log.error("A top-up cannot be sold: %s", error)
+    return found
+
+
+def bundle_of(sale: ForSale) -> ForSale | None:
+    """What opens more than it, and this too; None where there is nothing, or it cannot be paid."""
+    if sale.bundle_id is None:
+        return None
+    try:
+        return get(sale.bundle_id)
+    except NotForSale as error:
+        log.error("The bundle of %s cannot be sold: %s", sale.slug, error)
+        return None
+
+
+def _is_paid_ahead(sale: ForSale) -> bool:
+    """Whether a balance or a bundle pays for it, as for what costs too little to be paid for by
+    itself."""
+    if sale.is_top_up or not sale.prices:
+        return False
+    if bundle_of(sale) is not None:
+        return True
+    return any(sale.prices.keys() & top_up.prices.keys() for top_up in top_ups())
+
+
+def _metering(meter: Meter | None) -> Metering | None:
+    if meter is None or not meter.active:
+        return None
+    return Metering(meter.pk, meter.uses, meter.per, meter.most_of_network)
+
+
+def _sign_in(offers: tuple[Offer, ...]) -> tuple[str, ...]:
+    """The networks of offers where a payer can prove to be itself."""
+    able = {rail for rail in {offer.rail for offer in offers} if _lets_sign_in(rail)}
+    return tuple(dict.fromkeys(offer.network for offer in offers if offer.rail in able))
+
+
+def _lets_sign_in(name: str) -> bool:
+    rail = rails.able(name, SignsIn)
+    return rail is not None and rail.can_sign_in()
 
 
 def _tiers(
     resource: Resource,
     prices: list[tuple[Price, datetime | None]],
-    accounts: list[Account],
-    stale_at: float,
+    make: Callable[[list[tuple[Price, datetime | None]]], ForSale],
 ) -> tuple[Tier, ...]:
     """What each audience pays; in currencies in which it has no price, what everyone does."""
     now = timezone.now()
@@ -281,7 +399,7 @@ def _tiers(
         ended = audience.ended_at
         if (ended is not None and ended <= now) or audience.is_used_up:
             if ended is None or ended > since:
-                tiers.append(_ended_tier(resource, audience, own, accounts, stale_at))
+                tiers.append(_ended_tier(audience, own, make))
             continue
         paid = [(p, until) for p, until in own if p.amount]
         currencies = {p.currency for p, until in paid if until is None}
@@ -303,7 +421,7 @@ def _tiers(
             for p, until in own
             if p.free_uses and until is None
         )
-        sale = _for_sale(resource, paid + others, accounts, stale_at) if currencies else None
+        sale = make(paid + others) if currencies else None
         tiers.append(_tier(audience, sale, free))
     return tuple(tiers)
 
@@ -313,11 +431,9 @@ def _tier(audience: Audience, sale: ForSale | None, free: tuple[Free, ...]) -> T
 
 
 def _ended_tier(
-    resource: Resource,
     audience: Audience,
     prices: list[tuple[Price, datetime | None]],
-    accounts: list[Account],
-    stale_at: float,
+    make: Callable[[list[tuple[Price, datetime | None]]], ForSale],
 ) -> Tier:
     """What an audience paid that ended a short while ago: nobody is offered it, and who was may
     still take it."""
@@ -325,20 +441,38 @@ def _ended_tier(
     own: list[tuple[Price, datetime | None]] = [
         (p, min(until or ended, ended)) for p, until in prices if p.amount
     ]
-    return _tier(audience, _for_sale(resource, own, accounts, stale_at), ())
+    return _tier(audience, make(own), ())
+
+
+_IN_FORCE = """
+SELECT p.* FROM paywall_price p
+WHERE p.resource_id = %s AND p.valid_from <= %s AND (p.valid_from > %s OR NOT EXISTS (
+    SELECT 1 FROM paywall_price n
+    WHERE n.resource_id = p.resource_id AND n.currency = p.currency
+    AND (n.audience_id = p.audience_id OR (n.audience_id IS NULL AND p.audience_id IS NULL))
+    AND n.valid_from <= %s
+    AND (n.valid_from > p.valid_from OR (n.valid_from = p.valid_from AND n.id > p.id))
+))
+ORDER BY p.valid_from DESC, p.id DESC
+"""
+"""Written out: this is asked each second of each resource that is looked at, and Django takes
+longer to put it together than a database to answer."""
 
 
 def _prices(
     resource: Resource, now: datetime, since: datetime
 ) -> list[tuple[Price, datetime | None]]:
     """Prices in force at some time since, newest first, with when each was superseded."""
-    prices = Price.objects.using(resource._state.db).filter(resource=resource)
-    found = (
-        prices.in_force(since) | prices.filter(valid_from__gt=since, valid_from__lte=now)
-    ).select_related("audience")
+    using = durable.alias()
+    ops = connections[using].ops
+    now_, since_ = ops.adapt_datetimefield_value(now), ops.adapt_datetimefield_value(since)
+    values = (resource.pk, now_, since_, since_)
+    found = list(Price.objects.using(using).raw(_IN_FORCE, values))
+    if any(price.audience_id is not None for price in found):
+        prefetch_related_objects(found, "audience")
     result: list[tuple[Price, datetime | None]] = []
     newest: dict[tuple[int | None, str], Price] = {}
-    for price in found.order_by("-valid_from", "-pk"):
+    for price in found:
         key = price.audience_id, price.currency
         newer = newest.get(key)
         result.append((price, newer.valid_from if newer else None))
@@ -346,17 +480,21 @@ def _prices(
     return result
 
 
-def _offer(price: Price, account: Account, policy: str) -> Offer | None:
-    """Price x account, or None where the one cannot be paid with the other."""
+def made(price: Price, account: Account, policy: str) -> Offer | None:
+    """Price x account (`policy` is the resource's), or None where the one cannot be paid with the
+    other."""
     if price.currency != account.currency or not price.amount:
-        return None
-    amount = account.atomic(price.amount)
-    if amount is None:
-        log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
     rail = rails.all_().get(account.rail)
     if rail is None:
         log.error("Account %s is on a rail that the settings do not know: not offered", account.pk)
+        return None
+    chooses = rails.able(rail.name, HasMinimum)
+    if chooses is not None and not chooses.takes(account, price.amount):
+        return None
+    amount = account.atomic(price.amount)
+    if amount is None:
+        log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
     scheme, terms = rail.offered(account)
     return Offer(
@@ -377,6 +515,6 @@ def _offer(price: Price, account: Account, policy: str) -> Offer | None:
     )
 
 
-for _model in (Resource, Price, Account, Audience):
+for _model in (Resource, Price, Account, Audience, Meter):
     post_save.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")
     post_delete.connect(forget, sender=_model, dispatch_uid=f"paywall.offers.{_model.__name__}")

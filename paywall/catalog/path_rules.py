@@ -36,7 +36,9 @@ class Rule:
         return not self.methods or method in self.methods
 
 
-EXEMPT_APPS = frozenset({"admin", "paywall", "paywall_dashboard", "paywall_fleet"})
+EXEMPT_APPS = frozenset(
+    {"admin", "paywall", "paywall_dashboard", "paywall_discovery", "paywall_fleet"}
+)
 """What the owner and the buyers need is not for sale, whatever a rule like /** says."""
 
 

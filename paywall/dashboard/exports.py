@@ -183,6 +183,8 @@ RECEIPT_COLUMNS = [
     _("State"),
     _("Settlement"),
     _("User"),
+    _("Fee"),
+    _("Net"),
 ]
 
 
@@ -208,12 +210,13 @@ class _Row(NamedTuple):
     state: str
     policy: str
     user: Any
+    fee: Decimal | None
     pk: int
 
 
 _OF_PAYMENT = (
     *("confirmed_at", "price", "currency", "authorized", "captured", "network", "payer"),
-    *("reference", "position", "state", "policy"),
+    *("reference", "position", "state", "policy", "fee"),
 )
 _FIELDS = [
     {
@@ -259,6 +262,8 @@ def _receipt_rows(query: str) -> Iterator[Row]:
                 one.state,
                 one.policy,
                 one.user,
+                one.fee and one.fee.normalize(),
+                None if one.fee is None else (one.price - one.fee).normalize(),
             ]
 
 
@@ -312,6 +317,8 @@ MONTH_COLUMNS = [
     _("After refunds"),
     _("Not confirmed yet"),
     _("Network fees (coin, whole network)"),
+    _("Fees"),
+    _("Net"),
 ]
 
 
@@ -329,12 +336,13 @@ def _months() -> list[Row]:
         .annotate(month=TruncMonth("day"))
         .values_list("month", "account_id", "currency")
         .annotate(
-            Sum("sales"), Sum("revenue_units"), Sum("refunded_units"), Sum("unconfirmed_units")
+            *(Sum("sales"), Sum("revenue_units"), Sum("refunded_units")),
+            *(Sum("unconfirmed_units"), Sum("fee_units")),
         )
         .order_by("month", "account_id", "currency")
     )
     table: list[Row] = []
-    for month, account_id, currency, sales, revenue, refunded, unconfirmed in rows:
+    for month, account_id, currency, sales, revenue, refunded, unconfirmed, kept in rows:
         account = accounts[account_id]
         table.append(
             [
@@ -349,6 +357,8 @@ def _months() -> list[Row]:
                 _money(revenue - refunded),
                 _money(unconfirmed),
                 fees.get((month, account.network), Decimal(0)).normalize(),
+                _money(kept),
+                _money(revenue - refunded - kept),
             ]
         )
     return table

@@ -81,6 +81,7 @@ class Totals:
     unconfirmed: int = 0
     unconfirmed_units: int = 0
     refunded_units: int = 0
+    fee_units: int = 0
 
     @property
     def revenue(self) -> Decimal:
@@ -111,6 +112,8 @@ class Figures:
     currencies: list[str]
     revenue: Change
     refunded: Change
+    fees: Decimal
+    """What who took the money kept, where that is known."""
     sales: Change
     buyers: Change
     average: Change
@@ -155,6 +158,7 @@ def of(period: Period, currency: str = "") -> Figures:
         currencies=sorted(currencies),
         revenue=Change(now.revenue, before.revenue),
         refunded=Change(in_currency(now.refunded_units), in_currency(before.refunded_units)),
+        fees=in_currency(now.fee_units),
         sales=Change(Decimal(now.sales), Decimal(before.sales)),
         buyers=Change(_buyers(period), _buyers(period.before)),
         average=Change(now.average, before.average),
@@ -170,7 +174,10 @@ def of(period: Period, currency: str = "") -> Figures:
     )
 
 
-_SUMS = ("sales", "revenue_units", "unconfirmed", "unconfirmed_units", "refunded_units")
+_SUMS = (
+    *("sales", "revenue_units", "unconfirmed", "unconfirmed_units"),
+    *("refunded_units", "fee_units"),
+)
 
 
 def _totals(rows: Iterable[Mapping[str, int]]) -> Totals:

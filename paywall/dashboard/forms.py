@@ -111,8 +111,8 @@ def tell(request: HttpRequest, asked: list[Refund], troubles: list[str]) -> None
         messages.success(request, text % len(asked))
 
 
-class CloseForm(forms.Form):
-    """Why a refund that is unclear did not go out."""
+class ReasonForm(forms.Form):
+    """Why somebody does it."""
 
     reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 2}))
 

@@ -10,8 +10,10 @@ from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
+
+from paywall.mounts import path_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -71,7 +73,4 @@ def wants_fragment(request: HttpRequest) -> bool:
 
 def admin_url(name: str, *args: Any) -> str | None:
     """A page of the admin, or None where the site has none."""
-    try:
-        return reverse(f"admin:{name}", args=args)
-    except NoReverseMatch:
-        return None
+    return path_of(f"admin:{name}", *args) or None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from django.utils import timezone
 
 from paywall import conf, holders, ledger, settlement
 from paywall.catalog import audiences
 from paywall.effects import query
-from paywall.entry import verification
+from paywall.entry import repeats, verification
 from paywall.exceptions import Code, Refused, Unavailable
-from paywall.ledger import receipts
+from paywall.ledger import answers, receipts
 from paywall.models import Payment, Resource
 from paywall.models.payments import State
 
@@ -21,11 +19,7 @@ if TYPE_CHECKING:
 
     from paywall.catalog.offers import ForSale
     from paywall.effects import Steps
-    from paywall.vocabulary import Claim, Credential, Offer
-
-CREDENTIAL_IS_ENOUGH_FOR = timedelta(minutes=10)
-"""Since the claim. Later, a signature that everybody can read in the chain proves nobody's right to
-collect: the wallet signs in, or the browser or user that paid comes back."""
+    from paywall.vocabulary import Asked, Claim, Credential, Offer
 
 
 def take(
@@ -34,18 +28,25 @@ def take(
     credential: Credential,
     offer: Offer,
     claim: Claim,
+    asked: Asked,
 ) -> Steps[Payment]:
     """Make the claim, or take up its payment where an earlier request left it."""
     url = audiences.url_to_keep(request)
-    purpose = ledger.Purpose(
-        sale.resource_id, str(request.method), url, sale.policy, holders.browser(request)
-    )
+    purpose = _purpose(request, sale, url)
+    again = yield from repeats.earlier(request, sale, credential, claim, asked)
+    if again is not None and repeats.is_signed_anew(again, claim):
+        return (yield from _take_up(request, again, purpose, is_payer=True))
+    if credential.idempotency_key:
+        digest, key = repeats.digest(request, sale, asked), credential.idempotency_key
+        purpose = replace(purpose, idempotency_key=key, request_digest=digest)
     is_stranger = verification.is_stranger(claim.payer)
     if is_stranger and _is_served_in_line(sale):
         earlier = yield from query(ledger.find, [claim.identity])
         if earlier is not None:
             return (yield from _take_up(request, earlier, purpose))
         yield from verification.require_means(request, offer, claim, url)
+    if claim.payer is None:
+        yield from verification.require_patience(request)
     hold = conf.get().view_timeout
     ask_credit = sale.policy == Resource.Policy.BACKGROUND
     ask_credit = ask_credit and verification.may_have_credit(claim)
@@ -72,6 +73,18 @@ def take(
     return payment
 
 
+def _wait_for_the_answer(payment: Payment) -> Steps[None]:
+    """It was delivered since we looked: the next try gets the same answer. Raises `Unavailable`."""
+    if (yield from query(answers.kept, payment)) is not None:
+        raise Unavailable(Code.SETTLEMENT_PENDING, reference=payment.reference)
+
+
+def _purpose(request: HttpRequest, sale: ForSale, url: str) -> ledger.Purpose:
+    return ledger.Purpose(
+        sale.resource_id, str(request.method), url, sale.policy, holders.browser(request)
+    )
+
+
 def _is_served_in_line(sale: ForSale) -> bool:
     """Whether the view runs for a stranger before the money is there, and not on credit."""
     if sale.policy == Resource.Policy.BACKGROUND:
@@ -93,7 +106,9 @@ def _require_means(
         raise
 
 
-def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) -> Steps[Payment]:
+def _take_up(
+    request: HttpRequest, payment: Payment, purpose: ledger.Purpose, *, is_payer: bool = False
+) -> Steps[Payment]:
     """Go on with a payment that an earlier request claimed. Raises `Refused`, `Unavailable`."""
     reference = payment.reference
     if (payment.resource_id, payment.method, payment.url) != (
@@ -106,8 +121,10 @@ def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) ->
         raise Refused(Code.PAYMENT_LOST, reference=reference)
     if payment.state == State.FAILED:
         raise Refused(Code.PAYMENT_FAILED)
-    may_collect = yield from query(_may_collect, request, payment)
+    may_collect = is_payer or (yield from query(repeats.may_have, request, payment))
     if payment.delivered_at is not None:
+        if payment.idempotency_key and may_collect:
+            yield from _wait_for_the_answer(payment)
         # Without an offer: a buyer whose response was lost must not pay for it twice.
         receipt = (yield from query(receipts.path, payment)) if may_collect else None
         url = request.build_absolute_uri(receipt) if receipt else ""
@@ -121,14 +138,3 @@ def _take_up(request: HttpRequest, payment: Payment, purpose: ledger.Purpose) ->
     if taken is None:
         raise Unavailable(Code.SETTLEMENT_PENDING, reference=reference)
     return taken
-
-
-def _may_collect(request: HttpRequest, payment: Payment) -> bool:
-    """Whether what a payment bought may go to whoever sent this request. May query."""
-    if timezone.now() - payment.created_at <= CREDENTIAL_IS_ENOUGH_FOR:
-        return True
-    if payment.holder and payment.holder == holders.browser(request):
-        return True
-    if payment.user_id is not None and payment.user_id == holders.user_id(request):
-        return True
-    return payment.payer is not None and payment.payer == holders.wallet_of(request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,11 +15,11 @@ from paywall import conf, durable, holders, ledger, settlement
 from paywall.catalog import audiences, offers
 from paywall.django_internals import free_resources
 from paywall.effects import Presence, call, query
-from paywall.entry import caches, credentials, responses, verification
+from paywall.entry import asked, caches, credentials, pages, repeats, responses, verification
 from paywall.entry.ways import registry as ways
 from paywall.entry.ways.base import Visit
 from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
-from paywall.ledger import receipts
+from paywall.ledger import answers, receipts
 from paywall.models import Resource
 from paywall.models.payments import State
 from paywall.protocols import registry as protocols
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from paywall.effects import Steps
     from paywall.entry.ways.base import Ticket
     from paywall.models import Payment
-    from paywall.vocabulary import Credential, Offer
+    from paywall.vocabulary import Credential, Offer, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class Door:
     """The view behind Django's CSRF check, for what a browser sends by itself."""
     presence: Presence = field(default_factory=Presence)
     """Whether whoever asked still waits."""
+    teaser: Callable[[], Any] | None = None
+    """What the view itself shows to who has not paid, if it says so."""
     login_url: str | None = None
     """Where the view itself sends people to sign in, if it says so."""
 
@@ -67,34 +69,52 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         return responses.not_for_sale()
     caches.keep_out(request)
 
+    seen: Any = request
     visit = Visit(request, sale, is_a_question=request.method in NEVER_CHARGED)
     offer = None
     try:
-        for way in ways.all_():
-            looking = way.admit(visit)
-            ticket = None if looking is None else (yield from looking)
-            if ticket is not None:
-                return (yield from _let_in(request, door, ticket))
+        ticket = yield from ways.admit(visit)
+        if ticket is not None:
+            seen.paywall_sale = sale
+            return (yield from _let_in(request, door, ticket))
         if sale.tiers:
             sale = (yield from visit.quote()).sale
 
         credential = _credential(request)
         if credential is None:
             if responses.wants_page(request):
-                return (yield from query(responses.challenge_page, request, sale))
+                teaser = "" if door.teaser is None else (yield from query(door.teaser))
+                return (yield from query(pages.challenge, request, sale, teaser))
             return responses.challenge(request, sale)
-        urls = request.build_absolute_uri(), audiences.url_to_keep(request)
-        offer, claim = yield from verification.check(sale, credential, urls)
-        payment = yield from credentials.take(request, sale, credential, offer, claim)
+        seen_as = replace(asked.of(request), kept_url=audiences.url_to_keep(request))
+        offer, claim = yield from verification.check(sale, credential, seen_as)
+        before = yield from repeats.answered(request, sale, credential, claim, seen_as)
+        if before is not None:
+            _mark_paid(request, before.response, before.payment, before.receipt)
+            caches.answer_whole(request)
+            return before.response
+        payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
+        seen.paywall_sale, seen.paywall_is_paid = sale, True
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
+        if refused.status == 403 and pages.is_for_a_person(request):
+            return (yield from query(pages.told, request, refused))
         return responses.refusal(request, sale, refused, _failure(offer, refused))
     except Unavailable as reason:
-        return responses.unavailable(reason, _failure(offer, reason))
+        return (yield from _unavailable(request, reason, offer))
     except LedgerUnavailable:
         log.exception("%s %s: nothing could be written", request.method, quote(request.path))
         broken = Unavailable(Code.UNAVAILABLE)
-        return responses.unavailable(broken, _failure(offer, broken))
+        return (yield from _unavailable(request, broken, offer))
+
+
+def _unavailable(
+    request: HttpRequest, reason: Unavailable, offer: Offer | None
+) -> Steps[HttpResponseBase]:
+    if pages.is_for_a_person(request):
+        refresh = conf.get().retry_after
+        return responses.retry_later((yield from query(pages.told, request, reason, refresh)))
+    return responses.unavailable(reason, _failure(offer, reason))
 
 
 def _let_in(request: HttpRequest, door: Door, ticket: Ticket) -> Steps[HttpResponseBase]:
@@ -166,9 +186,9 @@ def _serve_then_settle(
     response, failed = yield from _serve_unpaid(request, door, payment)
     if failed:
         return response
-    delivery = _Delivery(request, door, sale)
+    delivery = _Delivery(request, door, sale, response)
     try:
-        result = yield from settlement.settle(payment, then=delivery)
+        result = yield from _settle(request, payment, then=delivery)
         _require_settled(payment, result)
         if not delivery.is_written:
             yield from query(_owe, payment)
@@ -177,6 +197,15 @@ def _serve_then_settle(
         free_resources(response)
         raise
     return _release(request, response, payment, delivery)
+
+
+def _settle(
+    request: HttpRequest, payment: Payment, then: Callable[[Payment], None] | None = None
+) -> Steps[Settlement]:
+    result = yield from settlement.settle(payment, then=then)
+    if isinstance(result, Rejected) and not result.ours and payment.payer is None:
+        yield from verification.was_bad(request)
+    return result
 
 
 def _serve_on_credit(
@@ -217,7 +246,7 @@ def _settle_then_serve(
 ) -> Steps[HttpResponseBase]:
     """Policy `before`, and every payment that is collected after a first request broke off."""
     if payment.state == State.CLAIMED:
-        _require_settled(payment, (yield from settlement.settle(payment)))
+        _require_settled(payment, (yield from _settle(request, payment)))
     elif payment.state == State.SETTLING:
         result = yield from settlement.resolve(payment, buyer_waits=True)
         _require_settled(payment, result)
@@ -241,7 +270,7 @@ def _deliver_and_release(
     sale: ForSale,
     payment: Payment,
 ) -> Steps[HttpResponseBase]:
-    delivery = _Delivery(request, door, sale)
+    delivery = _Delivery(request, door, sale, response)
     try:
         yield from query(delivery, payment)
         if not delivery.is_written:
@@ -259,8 +288,10 @@ class _Delivery:
     To who hung up meanwhile nothing is delivered: it is there to be collected.
     """
 
-    def __init__(self, request: HttpRequest, door: Door, sale: ForSale) -> None:
-        self.request, self.door, self.sale = request, door, sale
+    def __init__(
+        self, request: HttpRequest, door: Door, sale: ForSale, response: HttpResponseBase
+    ) -> None:
+        self.request, self.door, self.sale, self.response = request, door, sale, response
         self.is_written = False
         self.receipt: str | None = None
         self.secret: str | None = None
@@ -268,20 +299,18 @@ class _Delivery:
     def __call__(self, payment: Payment) -> None:
         if self.door.presence.is_gone:
             return
-        self.receipt, self.secret = _deliver(payment, self.sale, self.request)
+        self.receipt, self.secret = _deliver(payment, self.sale, self.request, self.response)
         self.is_written = True
 
 
 @durable.write
 def _deliver(
-    payment: Payment, sale: ForSale, request: HttpRequest
+    payment: Payment, sale: ForSale, request: HttpRequest, response: HttpResponseBase
 ) -> tuple[str | None, str | None]:
     """One transaction: once this is written, nothing may fail any more before the release."""
-    ledger.delivered(payment, sale)
-    secret = None
-    if not sale.is_by_request:
-        secret = holders.secret_of(request)
-        ledger.grant_pass(payment, sale.pass_seconds, holders.hash_of(secret))
+    secret = None if sale.is_by_request else holders.secret_of(request)
+    ledger.deliver(payment, sale, holders.hash_of(secret) if secret else "")
+    answers.keep(payment, response)
     return receipts.path(payment), secret
 
 
@@ -340,7 +369,9 @@ def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:
         reference=payment.reference,
         payer=payment.payer or "",
         error_code=code,
+        protocol=payment.protocol,
         amount=str(payment.atomic_amount) if success else "",
+        url=payment.url,
         extra={"settlement": "pending"} if success and not payment.reference else {},
     )
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.shortcuts import resolve_url
-from django.template.loader import render_to_string
-from django.urls import NoReverseMatch
+from django.urls import NoReverseMatch, get_urlconf
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from paywall import conf
 from paywall.django_internals import keep_out_of_request_log
-from paywall.exceptions import SENTENCES, Code
-from paywall.money import money
+from paywall.entry import asked
+from paywall.exceptions import SENTENCES, Code, retry_of
+from paywall.mounts import path_of
 from paywall.protocols import registry as protocols
 from paywall.protocols.problem import problem
-from paywall.rails import registry as rails
 from paywall.vocabulary import Outcome
 
 if TYPE_CHECKING:
@@ -44,12 +45,30 @@ def exposed(spoken: Iterable[Protocol]) -> str:
 
 def varies_on() -> list[str]:
     """The request headers that decide what is answered."""
-    return [*protocols.request_headers(), "Accept", "Cookie"]
+    return [*protocols.request_headers(), "Accept", "Sec-Fetch-Mode", "Cookie"]
 
 
 @conf.kept
 def _exposed_here() -> str:
     return exposed(protocols.all_())
+
+
+@functools.cache
+def _links_of(urlconf: str) -> str:
+    """Where what is sold is listed, as a 402 links to it (RFC 8288, RFC 8631)."""
+    found = []
+    for name, rel in (
+        ("paywall_discovery:openapi", 'service-desc"; type="application/json'),
+        ("paywall:prices", "payment"),
+    ):
+        if path := path_of(name, urlconf=urlconf):
+            found.append(f'<{path}>; rel="{rel}"')
+    return ", ".join(found)
+
+
+@conf.kept
+def _links_to_lists() -> bool:
+    return "link" in conf.get().found_by
 
 
 @conf.kept
@@ -97,60 +116,52 @@ def is_redirect_to_login(
 
 def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
     """402 with the offers, for a program. The content is made once a second, not here."""
-    url = request.build_absolute_uri()
-    content_type = _PROBLEM if _PROBLEM in request.META.get("HTTP_ACCEPT", "") else _JSON
-    response = HttpResponse(sale.challenge.body(url), content_type=content_type, status=402)
-    return _as_challenge(response, sale.challenge.headers(url))
-
-
-def challenge_page(request: HttpRequest, sale: ForSale) -> HttpResponse:
-    """The same 402 with the same headers, and a page for a person. Renders a template."""
-    url = request.build_absolute_uri()
-    context = {
-        "resource": sale,
-        "offers": [
-            {
-                "price": money(offer.price),
-                "currency": offer.currency,
-                "symbol": offer.symbol,
-                "network": rails.network(offer.network).title,
-                "testnet": rails.network(offer.network).testnet,
-            }
-            for offer in sale.offers
-        ],
-        "url": url,
-    }
-    page = render_to_string("paywall/payment_required.html", context, request)
-    return _as_challenge(HttpResponse(page, status=402), sale.challenge.headers(url))
+    seen = asked.of(request)
+    # What a HEAD is answered has no body (RFC 9110, section 9.3.2), and servers say so.
+    body = b"" if request.method == "HEAD" else sale.challenge.body(seen.url)
+    return as_challenge(as_problem(request, body), sale.challenge.headers(seen))
 
 
 def refusal(
     request: HttpRequest, sale: ForSale, refused: Refused, outcome: Outcome
 ) -> HttpResponse:
     """402 (or 400) with the reason, and the offers once more; without them for who has paid."""
-    if refused.status in (403, 409):
+    status, type_ = protocols.refusal(request.META, refused.status, refused.code)
+    if status in (403, 409):
         return _without_offer(
-            refused.status, refused.code, refused.detail, outcome, receipt=refused.receipt
+            status, refused.code, refused.detail, outcome, receipt=refused.receipt, type_=type_
         )
-    url = request.build_absolute_uri()
+    seen = asked.of(request)
+    more = {"transaction": refused.reference, "retry": retry_of(refused.code, status)}
     body = sale.challenge.refusal_body(
-        url, refused.status, refused.code, refused.detail, transaction=refused.reference
+        seen.url, status, refused.code, refused.detail, type_=type_, **more
     )
-    response = HttpResponse(body, content_type=_JSON, status=refused.status)
-    _as_challenge(response, sale.challenge.headers(url, refused.code))
-    _put(response, protocols.outcome_headers(outcome))
+    response = HttpResponse(body, content_type=_JSON, status=status)
+    as_challenge(response, sale.challenge.headers(seen, refused.code))
+    put(response, protocols.outcome_headers(outcome))
     return response
 
 
 def unavailable(reason: Unavailable, outcome: Outcome | None) -> HttpResponse:
     """503 (or 429) with Retry-After, and no challenge: the buyer must not pay again."""
-    return _retry_later(_without_offer(reason.status, reason.code, reason.detail, outcome))
+    return retry_later(_without_offer(reason.status, reason.code, reason.detail, outcome))
 
 
 def not_for_sale() -> HttpResponse:
     """503: the owner's log says why."""
     code = Code.NOT_FOR_SALE
-    return _retry_later(_without_offer(503, code, SENTENCES[code], None))
+    return retry_later(_without_offer(503, code, SENTENCES[code], None))
+
+
+def conflict(refused: Refused) -> HttpResponse:
+    """409 and the like, of a site's own code: without an offer."""
+    return _without_offer(refused.status, refused.code, refused.detail, None)
+
+
+def as_problem(request: HttpRequest, body: bytes) -> HttpResponse:
+    """A 402 with that JSON, as the client says that it takes it."""
+    content_type = _PROBLEM if _PROBLEM in request.META.get("HTTP_ACCEPT", "") else _JSON
+    return HttpResponse(body, content_type=content_type, status=402)
 
 
 def method_not_allowed(allowed: Iterable[str]) -> HttpResponse:
@@ -164,7 +175,8 @@ def method_not_allowed(allowed: Iterable[str]) -> HttpResponse:
 def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | None) -> None:
     """Put what became of the payment on the view's own response, which stays as it is."""
     keep_private(response)
-    _put(response, protocols.outcome_headers(outcome))
+    outcome = replace(outcome, status=response.status_code)
+    put(response, protocols.outcome_headers(outcome))
     headers = response.headers
     if receipt_url:
         link = f'<{receipt_url}>; rel="receipt"; type="{_JSON}"'
@@ -187,39 +199,60 @@ def keep_private(response: HttpResponseBase) -> None:
     patch_vary_headers(response, varies_on())
 
 
-def _put(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+def as_answer(response: HttpResponse) -> HttpResponse:
+    """With the headers of every answer of ours, and without a line in the log of errors."""
+    put(response, _usual())
+    keep_out_of_request_log(response)
+    return response
+
+
+def put(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
     """Set them, whatever stood there."""
     for name, value in headers.items():
         response.headers[name] = value
 
 
-def _as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpResponse:
-    _put(response, challenge)
-    _put(response, _usual())
+def as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpResponse:
+    """With a challenge's headers."""
+    put(response, challenge)
+    if _links_to_lists() and (links := _links_of(get_urlconf() or django_settings.ROOT_URLCONF)):
+        response.headers.setdefault("Link", links)
     # A challenge is daily business; what is not, is logged with the payment's id.
-    keep_out_of_request_log(response)
-    return response
+    return as_answer(response)
 
 
 def _without_offer(
-    status: int, code: Code, detail: str, outcome: Outcome | None, *, receipt: str = ""
+    status: int,
+    code: Code,
+    detail: str,
+    outcome: Outcome | None,
+    *,
+    receipt: str = "",
+    type_: str = "about:blank",
 ) -> HttpResponse:
     """A refusal that asks nobody to pay."""
     transaction = outcome.reference if outcome else ""
     body: dict[str, Any] = {
         **protocols.without_offer(code),
-        **problem(status, code, detail, transaction=transaction, receipt=receipt),
+        **problem(
+            status,
+            code,
+            detail,
+            type_=type_,
+            transaction=transaction,
+            receipt=receipt,
+            retry=retry_of(code, status),
+        ),
     }
-    response = HttpResponse(json.dumps(body), content_type=_JSON, status=status)
-    _put(response, _usual())
+    response = as_answer(HttpResponse(json.dumps(body), content_type=_JSON, status=status))
     if outcome is not None:
-        _put(response, protocols.outcome_headers(outcome))
+        put(response, protocols.outcome_headers(outcome))
     if receipt:
         response.headers["Link"] = f'<{receipt}>; rel="receipt"; type="{_JSON}"'
-    keep_out_of_request_log(response)
     return response
 
 
-def _retry_later(response: HttpResponse) -> HttpResponse:
+def retry_later(response: HttpResponse) -> HttpResponse:
+    """Say when to come again."""
     response.headers["Retry-After"] = str(conf.get().retry_after)
     return response

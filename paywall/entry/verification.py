@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from paywall.catalog.offers import ForSale
     from paywall.effects import Steps
-    from paywall.vocabulary import Claim, Credential, Offer
+    from paywall.vocabulary import Asked, Claim, Credential, Offer
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +49,17 @@ TO_SETTLE_ON_CREDIT = 30
 """Seconds beyond a settle call for which an authorization must be valid to be had on credit."""
 
 
-def check(
-    sale: ForSale, credential: Credential, urls: tuple[str, str]
-) -> Steps[tuple[Offer, Claim]]:
-    """It was made for this URL (as it was asked for, and as it is kept) and takes an offer of
-    ours; its signature, window, amount and recipient are right. Returns the offer and the claim.
+def check(sale: ForSale, credential: Credential, asked: Asked) -> Steps[tuple[Offer, Claim]]:
+    """It was made for such a request and takes an offer of ours; its signature, window, amount and
+    recipient are right. Returns the offer and the claim.
 
     Raises `Refused`; `Unavailable` where somebody has to be asked who does not answer.
     """
-    if credential.resource_url is not None and credential.resource_url not in urls:
+    if credential.resource_url is not None and credential.resource_url not in asked.urls:
         raise Refused(Code.RESOURCE_MISMATCH)
-    _, url = urls
+    if credential.is_made_for is not None and not credential.is_made_for(asked):
+        raise Refused(Code.RESOURCE_MISMATCH)
+    _, url = asked.urls
     now, tolerance = time.time(), conf.get().clock_tolerance
     refused = None
     try:
@@ -129,8 +129,7 @@ def require_means(request: HttpRequest, offer: Offer, claim: Claim, url: str) ->
     if (yield from query(_has_paid, payer)):
         _paid_before[payer] = None
         return
-    if (yield from query(throttle.POOR_PAYERS.is_reached, request)):
-        raise Unavailable(Code.TOO_MANY_REQUESTS, status=429)
+    yield from _require_patience(request, throttle.POOR_PAYERS)
     try:
         rail = registry.able(offer.rail, KnowsMeans)
         if rail is None or not rail.can_ask(offer.network):
@@ -146,6 +145,22 @@ def require_means(request: HttpRequest, offer: Offer, claim: Claim, url: str) ->
     except Refused:
         yield from query(throttle.POOR_PAYERS.count, request)
         raise
+
+
+def require_patience(request: HttpRequest) -> Steps[None]:
+    """A payment whose payer nobody knows is only found good or bad by taking it; who brings many
+    bad ones has to wait. Raises `Unavailable`."""
+    yield from _require_patience(request, throttle.UNKNOWN_PAYERS)
+
+
+def was_bad(request: HttpRequest) -> Steps[None]:
+    """Such a payment was a bad one."""
+    yield from query(throttle.UNKNOWN_PAYERS.count, request)
+
+
+def _require_patience(request: HttpRequest, limit: throttle.Limit) -> Steps[None]:
+    if (yield from query(limit.is_reached, request)):
+        raise Unavailable(Code.TOO_MANY_REQUESTS, status=429)
 
 
 @durable.read

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 COOKIE = "paywall_holder"
 """One for a browser: passes and payments name its holder."""
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""The same over TLS: browsers take one of that name only from this very host (RFC 6265bis), so that
+no other one of the domain can foist its own on a reader."""
 _LONGEST_COOKIE = 400 * 24 * 3600
 """Browsers keep no cookie longer (RFC 6265bis)."""
 _SALT = "paywall.holder"
@@ -38,13 +41,18 @@ def hash_of(secret: str) -> str:
 def hand(request: HttpRequest, response: HttpResponseBase, secret: str) -> None:
     """Give a browser the cookie by which its passes are found; kept as long as browsers do."""
     response.set_cookie(
-        COOKIE,
+        name_for(request),
         signer().sign(secret),
         max_age=_LONGEST_COOKIE,
         secure=request.is_secure(),
         httponly=True,
         samesite="Lax",
     )
+
+
+def name_for(request: HttpRequest) -> str:
+    """What the cookie is called on this connection."""
+    return SECURE_COOKIE if request.is_secure() else COOKIE
 
 
 def signer() -> Signer:
@@ -56,7 +64,7 @@ def _presented(request: HttpRequest) -> str:
     """What the browser's cookie has, if the site signed it."""
     if COOKIE not in request.META.get("HTTP_COOKIE", ""):
         return ""  # most requests; their cookies need not be read
-    value = request.COOKIES.get(COOKIE, "")
+    value = request.COOKIES.get(name_for(request), "")
     try:
         return signer().unsign(value)
     except BadSignature:

@@ -47,8 +47,21 @@ class Limit:
         return f"{self.name} {network_of(request) or 'unknown'}"
 
 
+@durable.write
+def first_time(what: str, within: timedelta) -> bool:
+    """Whether this is the first time that something happens, of any number at once. It is kept for
+    at least that long."""
+    _, is_first = Tally.objects.using(durable.alias()).get_or_create(
+        scope=what[:160], defaults={"count": 1, "ends_at": timezone.now() + 2 * within}
+    )
+    return is_first
+
+
 COUPON_GUESSES = Limit("coupon", 10, timedelta(minutes=10))
+BALANCES = Limit("balance", 240, timedelta(minutes=10))
+ORDERS = Limit("order", 60, timedelta(minutes=10))
 POOR_PAYERS = Limit("poor payer", 300, timedelta(minutes=1))
+UNKNOWN_PAYERS = Limit("unknown payer", 30, timedelta(minutes=10))
 
 
 def forget_old(most: int = 1_000) -> int:

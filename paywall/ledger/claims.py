@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from paywall import durable
 from paywall.catalog import coupons
-from paywall.exceptions import LedgerUnavailable
+from paywall.exceptions import Code, LedgerUnavailable, Unavailable
 from paywall.ledger import exposure
 from paywall.models import Account, Payment, PaymentEvent, Resource
 from paywall.models.payments import State
@@ -35,6 +35,10 @@ class Purpose:
     """The resource's, when it was sold."""
     holder: str = ""
     """The hash of the secret of the browser that pays; "" where it brings none."""
+    idempotency_key: str = ""
+    """By which the buyer knows the request; "" where it says none."""
+    request_digest: str = ""
+    """Of the request, where it has such a key."""
 
 
 def claim(
@@ -53,7 +57,8 @@ def claim(
     The insert is the lock: of any number of callers with one claim, one gets True and
     holds the payment for `hold` seconds. With `ask_credit` it may come out `on_credit`: then it
     may deliver before it is settled; but its payer never owes more than `balance`, if that is
-    known (in units of the currency). Raises `Refused` where a coupon is used up.
+    known (in units of the currency). Raises `Refused` where a coupon is used up; `Unavailable`
+    where another request has just paid with the same idempotency key.
     """
     now = timezone.now()
     payment = new(made, offer, purpose, protocol, now)
@@ -66,6 +71,9 @@ def claim(
             raise
         earlier = find([made.identity])
         if earlier is None:
+            if purpose.idempotency_key:
+                # Another request with the same key was quicker: it goes on with that one's.
+                raise Unavailable(Code.SETTLEMENT_PENDING) from error
             raise
         return earlier, False
     return payment, True
@@ -80,6 +88,8 @@ def new(made: Claim, offer: Offer, purpose: Purpose, protocol: str, now: datetim
         method=purpose.method,
         url=purpose.url,
         holder=purpose.holder,
+        idempotency_key=purpose.idempotency_key,
+        request_digest=purpose.request_digest,
         protocol=protocol,
         policy=purpose.policy,
         offer=offer.snapshot(),

@@ -33,8 +33,7 @@ from django.utils import timezone
 from paywall import durable, signals
 from paywall.catalog import coupons
 from paywall.exceptions import StaleMove
-from paywall.ledger import exposure, receipts
-from paywall.ledger.passes import revoke_pass
+from paywall.ledger import exposure, openings, receipts
 from paywall.ledger.rows import all_rows, fresh, record, rows_held
 from paywall.models import Payment
 from paywall.models.payments import State
@@ -145,7 +144,7 @@ def failed(payment: Payment, code: str, detail: str = "") -> None:
         closed_at=timezone.now(),
     )
     if payment.delivered_at is not None:
-        revoke_pass(payment)
+        openings.close(payment)
     exposure.lose_favour(payment)
     coupons.give_back(payment)
     if payment.on_credit and payment.delivered_at is not None:
@@ -180,6 +179,14 @@ def delivered(payment: Payment, sale: ForSale | None = None) -> None:
 
 
 @durable.write
+def deliver(payment: Payment, sale: ForSale, holder: str) -> None:
+    """What was bought goes out now, with what it opens: for the browser that `holder` names.
+    Raises `StaleMove`."""
+    delivered(payment, sale)
+    openings.open_(payment, sale.access, sale.pass_seconds, holder)
+
+
+@durable.write
 def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
     """Payments are proven, and that will stand: final, and their receipts get their numbers.
 
@@ -196,6 +203,7 @@ def confirmed(found: Sequence[tuple[Sequence[Payment], Paid]]) -> None:
             reference=evidence.reference,
             position=evidence.position,
             evidence=dict(evidence.evidence),
+            **({} if evidence.fee is None else {"fee": evidence.fee}),
             confirmed_at=now,
             error_code="",
             error_detail="",
@@ -254,7 +262,7 @@ def proven_anew(payment: Payment, paid: Paid) -> None:
 
 @durable.write
 def lost(payment: Payment, code: str, detail: str = "") -> None:
-    """It was settled, and did not stay so: passes go. Raises `StaleMove`."""
+    """It was settled, and did not stay so: what it opened closes. Raises `StaleMove`."""
     was_taken_back = _was_settled(payment)
     origin = State.SETTLING if was_taken_back else State.SETTLED
     _move(
@@ -266,7 +274,9 @@ def lost(payment: Payment, code: str, detail: str = "") -> None:
         error_detail=detail,
         closed_at=timezone.now(),
     )
-    revoke_pass(payment)
+    _, spent = openings.close(payment)
+    if spent:
+        note(payment, "spent before it was lost", amount=str(spent))
     exposure.lose_favour(payment)
     if payment.on_credit:
         if not was_taken_back:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Max
-from django.urls import NoReverseMatch, reverse
 
-from paywall import durable
+from paywall import durable, mounts
 from paywall.django_internals import is_loaded
 from paywall.ledger import receipt_signature
 from paywall.models import Receipt, Refund, Resource
@@ -108,10 +107,7 @@ def path(payment: Payment) -> str | None:
 
 def path_of(public_id: str) -> str | None:
     """Where the receipt of that id can be read; None if the site has not mounted `paywall.urls`."""
-    try:
-        return reverse("paywall:receipt", args=[public_id])
-    except (NoReverseMatch, ValueError):  # of a URLconf that Django cannot reverse at all
-        return None
+    return mounts.path_of("paywall:receipt", public_id) or None
 
 
 def document(receipt: Receipt) -> dict[str, Any]:
@@ -144,9 +140,7 @@ def _unsigned(receipt: Receipt) -> dict[str, Any]:
             "payer": shortened(payment.payer or ""),
             "payTo": offer.terms.get("payTo", ""),
             "transaction": payment.reference,
-            "transactionUrl": registry.reference_url(
-                payment.rail, payment.network, payment.reference
-            ),
+            "transactionUrl": registry.public_url(payment.rail, payment.network, payment.reference),
             "block": payment.position,
         },
         "refunds": [

@@ -1,12 +1,18 @@
 """What the paywall remembers."""
 
-from .access import AccessPass
+from .access import AccessPass, PassDevice
 from .accounts import Account
 from .alerts import Alert, AlertMessage
+from .answers import KeptAnswer
 from .audiences import Audience, FreeUse
+from .balances import Balance, BalanceEntry
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
+from .disputes import Dispute
 from .exports import Export
 from .exposure import CreditLoss, Exposure
+from .gifts import Gift
+from .meters import Meter, MeterCount, MeterRead
+from .notices import Notice
 from .orders import Order
 from .payments import Payment, PaymentEvent
 from .priced import PricedMixin, attach_prices
@@ -22,17 +28,27 @@ __all__ = [
     "Alert",
     "AlertMessage",
     "Audience",
+    "Balance",
+    "BalanceEntry",
     "BuyerDay",
     "Carriage",
     "CreditLoss",
     "Cursor",
     "Dashboard",
+    "Dispute",
     "Export",
     "Exposure",
     "FacilitatorHealth",
     "FailureDay",
     "FreeUse",
+    "Gift",
+    "KeptAnswer",
+    "Meter",
+    "MeterCount",
+    "MeterRead",
+    "Notice",
     "Order",
+    "PassDevice",
     "Payment",
     "PaymentEvent",
     "Price",

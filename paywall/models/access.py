@@ -23,6 +23,7 @@ class AccessPass(models.Model):
         PAYMENT = "payment", _("a payment")
         GIFT = "gift", _("a gift")
         GRANT = "grant", _("given by the owner")
+        BALANCE = "balance", _("a balance")
 
     resource = models.ForeignKey(
         Resource, models.CASCADE, related_name="passes", verbose_name=_("resource")
@@ -37,6 +38,22 @@ class AccessPass(models.Model):
         blank=True,
         related_name="access_pass",
         verbose_name=_("payment"),
+    )
+    gift = models.ForeignKey(
+        "paywall.Gift",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="passes",
+        verbose_name=_("gift link"),
+    )
+    balance_entry = models.OneToOneField(
+        "paywall.BalanceEntry",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="access_pass",
+        verbose_name=_("entry of a balance"),
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -77,3 +94,31 @@ class AccessPass(models.Model):
 
     def __str__(self) -> str:
         return f"pass #{self.pk} to {self.resource_id}"
+
+
+class PassDevice(models.Model):
+    """Another browser that a pass is open in, beside the one that it was made for.
+
+    Its holder signed in there, as a user or with the wallet that paid.
+    """
+
+    access_pass = models.ForeignKey(
+        AccessPass, models.CASCADE, related_name="devices", verbose_name=_("access pass")
+    )
+    holder = models.CharField(
+        _("holder"),
+        max_length=64,
+        editable=False,
+        help_text=_("The hash of the secret in the browser's cookie."),
+    )
+    created_at = models.DateTimeField(_("since"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("device of a pass")
+        verbose_name_plural = _("devices of passes")
+        constraints = [
+            models.UniqueConstraint("holder", "access_pass", name="paywall_pass_device_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"device #{self.pk} of pass #{self.access_pass_id}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -14,17 +12,17 @@ from paywall.vocabulary import Offer
 
 from .accounts import Account
 from .guarded import Guarded, GuardedModel
+from .literals import Literal
 from .payments import Payment
 from .resources import Resource
+from .unguessable import unguessable
+
+IS_OPEN = models.Q(state=Literal("open"))
+NEEDS_A_LOOK = ~models.Q(trouble=Literal(""))
 
 
 class OrderQuerySet(Guarded["Order"]):
     writer = "paywall.ledger"
-
-
-def unguessable() -> str:
-    """128 bits of chance, safe in a URL."""
-    return secrets.token_urlsafe(16)
 
 
 class Order(GuardedModel):
@@ -85,6 +83,13 @@ class Order(GuardedModel):
         related_name="order",
         verbose_name=_("payment"),
     )
+    misfits = models.ManyToManyField(
+        Payment,
+        related_name="misfit_of",
+        blank=True,
+        verbose_name=_("money that does not fit"),
+        help_text=_("Too little, once more, or in another token: to be refunded."),
+    )
     trouble = models.TextField(_("trouble"), blank=True)
     created_at = models.DateTimeField(_("ordered"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
@@ -103,6 +108,16 @@ class Order(GuardedModel):
                 name="paywall_order_open",
             ),
             models.Index(fields=["holder", "resource"], name="paywall_order_of_holder"),
+            models.Index(
+                fields=["created_at"],
+                condition=~models.Q(trouble=""),
+                name="paywall_order_trouble",
+            ),
+            models.Index(
+                fields=["rail", "expires_at"],
+                condition=models.Q(reference__isnull=False),
+                name="paywall_order_awaited",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="paywall_order_public_id"),

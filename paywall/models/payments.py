@@ -106,6 +106,13 @@ class Payment(GuardedModel):
         help_text=_("Who was signed in when paying."),
     )
 
+    idempotency_key = models.CharField(
+        _("idempotency key"),
+        max_length=128,
+        blank=True,
+        help_text=_("By which the buyer knows the request; the same one is never charged twice."),
+    )
+    request_digest = models.CharField(_("digest of the request"), max_length=64, blank=True)
     holder = models.CharField(
         _("holder"),
         max_length=64,
@@ -184,6 +191,14 @@ class Payment(GuardedModel):
     evidence = models.JSONField(
         _("evidence"), default=dict, blank=True, help_text=_("What else proves it.")
     )
+    fee = models.DecimalField(
+        _("fee"),
+        max_digits=20,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text=_("What who took the money kept of it, in the payment's currency; if known."),
+    )
     refunded = models.CharField(
         _("refunded"),
         max_length=78,
@@ -246,6 +261,11 @@ class Payment(GuardedModel):
                 condition=models.Q(user__isnull=False),
                 name="paywall_payment_user",
             ),
+            models.Index(
+                fields=["holder", "resource"],
+                condition=models.Q(delivered_at__isnull=True) & ~models.Q(holder=""),
+                name="paywall_payment_owed",
+            ),
             models.Index(fields=["payer", "created_at"], name="paywall_payment_payer"),
             models.Index(
                 fields=["payer"],
@@ -265,6 +285,11 @@ class Payment(GuardedModel):
         ]
         constraints = [
             models.UniqueConstraint(fields=["identity"], name="paywall_payment_identity"),
+            models.UniqueConstraint(
+                fields=["payer", "idempotency_key"],
+                condition=~models.Q(idempotency_key="") & ~models.Q(state="failed"),
+                name="paywall_payment_key_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=State.values), name="paywall_payment_state_known"
             ),

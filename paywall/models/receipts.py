@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .payments import Payment
-
-
-def unguessable() -> str:
-    """128 bits of chance, safe in a URL."""
-    return secrets.token_urlsafe(16)
+from .unguessable import unguessable
 
 
 class Receipt(models.Model):

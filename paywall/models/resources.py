@@ -17,6 +17,7 @@ from paywall.money import MOST, money
 
 from .accounts import Account
 from .audiences import Audience
+from .meters import Meter
 from .validators import validate_currency, validate_methods, validate_path
 
 if TYPE_CHECKING:
@@ -35,12 +36,21 @@ class Resource(models.Model):
         BEFORE = "before", _("before the view: for work that is dear to produce")
         BACKGROUND = "background", _("later, within limits: for cheap things and impatient buyers")
 
+    class PaymentHeader(models.TextChoices):
+        """Where clients of MPP are told to pay."""
+
+        AUTHORIZATION = "authorization", "Authorization"
+        OWN = "own", "Payment-Authorization"
+
     class Access(models.TextChoices):
         """What one payment opens."""
 
         REQUEST = "request", _("one request")
         PERIOD = "period", _("a pass for a time")
         FOREVER = "forever", _("a pass for good")
+        BALANCE = "balance", _("nothing yet: its price goes onto the buyer's balance")
+
+    PASSES = (Access.PERIOD, Access.FOREVER)
 
     slug = models.SlugField(_("slug"), max_length=200, unique=True)
     title = models.CharField(_("title"), max_length=200)
@@ -66,6 +76,23 @@ class Resource(models.Model):
     active = models.BooleanField(
         _("active"), default=True, help_text=_("If not, nobody gets in, paid or not.")
     )
+    bundle = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="bundled",
+        verbose_name=_("bundle"),
+        help_text=_(
+            "Something with a pass that opens this too: the section, or everything for a day. It "
+            "is offered beside it."
+        ),
+    )
+    listed = models.BooleanField(
+        _("listed"),
+        default=True,
+        help_text=_("Named where programs and people look for what is sold here."),
+    )
     path = models.CharField(
         _("path rule"),
         max_length=300,
@@ -82,6 +109,25 @@ class Resource(models.Model):
         blank=True,
         validators=[validate_methods],
         help_text=_("Of the path rule, with commas: GET, POST. Empty: all."),
+    )
+    payment_header = models.CharField(
+        _("payment header"),
+        max_length=13,
+        choices=PaymentHeader.choices,
+        blank=True,
+        help_text=_(
+            "Of MPP. Payment-Authorization, where Authorization is for tokens of your own; empty: "
+            "as the setting PAYMENT_AUTHORIZATION says. Both are read."
+        ),
+    )
+    meter = models.ForeignKey(
+        Meter,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="resources",
+        verbose_name=_("metered month"),
+        help_text=_("Readers have some of its resources free each month."),
     )
     content_type = models.ForeignKey(
         "contenttypes.ContentType",
@@ -109,6 +155,11 @@ class Resource(models.Model):
             models.Index(
                 fields=["path"], condition=~models.Q(path=""), name="paywall_resource_rules"
             ),
+            models.Index(
+                fields=["active"],
+                condition=models.Q(access="balance"),
+                name="paywall_resource_top_ups",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -127,11 +178,21 @@ class Resource(models.Model):
             models.CheckConstraint(
                 condition=(
                     models.Q(access="period", pass_seconds__isnull=False, pass_seconds__gt=0)
-                    | models.Q(access__in=["request", "forever"], pass_seconds__isnull=True)
+                    | models.Q(
+                        access__in=["request", "forever", "balance"], pass_seconds__isnull=True
+                    )
                 ),
                 name="paywall_resource_access_complete",
                 violation_error_message=_(
                     "A pass for a time needs its duration, and nothing else has one."
+                ),
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(access="balance") | ~models.Q(policy="background"),
+                name="paywall_resource_balance_is_settled",
+                violation_error_message=_(
+                    "A balance is topped up with money that is there: settle before or after the "
+                    "view, not later."
                 ),
             ),
         ]
@@ -143,6 +204,10 @@ class Resource(models.Model):
         """Methods in one spelling, so that a rule cannot stand there twice."""
         names = {name.strip() for name in self.methods.split(",")} - {""}
         self.methods = ", ".join(sorted(names))
+        if self.bundle is not None and (
+            self.bundle_id == self.pk or self.bundle.access not in self.PASSES
+        ):
+            raise ValidationError({"bundle": _("It has to be another one, with a pass.")})
 
     def current_price(
         self, currency: str | None = None, at: datetime | None = None

@@ -25,6 +25,9 @@ class SalesDay(models.Model):
     unconfirmed = models.PositiveBigIntegerField(_("unconfirmed"))
     unconfirmed_units = models.BigIntegerField(_("unconfirmed revenue"))
     refunded_units = models.BigIntegerField(_("refunded"))
+    fee_units = models.BigIntegerField(
+        _("fees"), default=0, help_text=_("What who took the money kept, where that is known.")
+    )
     owed = models.PositiveBigIntegerField(
         _("owed"), help_text=_("Paid, and not collected by their buyers.")
     )

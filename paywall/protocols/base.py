@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paywall.vocabulary import Credential, Offer, Outcome
+    from paywall.vocabulary import Asked, Credential, Offer, Outcome
 
 URL, ERROR = "\x00url", "\x00error"
 """Stand in a challenge's JSON for what is known only when a request comes."""
@@ -29,13 +29,18 @@ class Goods:
     title: str
     description: str
     mime_type: str
+    sign_in: tuple[str, ...] = ()
+    """Networks whose wallets may sign in for it: it has passes, or is free for some of them."""
+    own_header: bool | None = None
+    """Whether `Authorization` is taken by tokens of the site's own there; None: as the settings
+    say."""
 
 
 class Part:
     """A protocol's part of one resource's challenge: made once, filled for each request."""
 
-    def headers(self, url: str, code: str) -> Mapping[str, str]:
-        """The response headers for a request's URL; `code` is why it is refused."""
+    def headers(self, asked: Asked, code: str) -> Mapping[str, str]:
+        """The response headers for a request; `code` is why it is refused."""
         return {}
 
     def members(self) -> Mapping[str, Any]:
@@ -69,6 +74,11 @@ class Protocol(ABC):
     def outcome(self, outcome: Outcome) -> Mapping[str, str]:
         """The response headers that tell a buyer what became of the payment."""
         return {}
+
+    def refusal(self, status: int, code: str) -> tuple[int, str]:
+        """How it says that a credential of its own is refused: the status, and the problem's type
+        (RFC 9457)."""
+        return status, "about:blank"
 
     def without_offer(self, code: str) -> Mapping[str, Any]:
         """Members of the JSON body of an answer that asks nobody to pay."""

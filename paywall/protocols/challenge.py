@@ -13,6 +13,8 @@ from .problem import members
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paywall.vocabulary import Asked
+
 
 class Challenge:
     """The parts of all protocols together. To the body the members of RFC 9457 and our `code` are
@@ -29,13 +31,13 @@ class Challenge:
         usual = Code.PAYMENT_REQUIRED
         self._usual_problem = members(402, usual, SENTENCES[usual])
 
-    def headers(self, url: str, code: str = Code.PAYMENT_REQUIRED) -> Mapping[str, str]:
+    def headers(self, asked: Asked, code: str = Code.PAYMENT_REQUIRED) -> Mapping[str, str]:
         """The response headers; what two protocols write to one of them stands there in a row."""
         if len(self._in_headers) == 1:
-            return self._in_headers[0].headers(url, code)
+            return self._in_headers[0].headers(asked, code)
         found: dict[str, str] = {}
         for part in self._in_headers:
-            for name, value in part.headers(url, code).items():
+            for name, value in part.headers(asked, code).items():
                 found[name] = f"{found[name]}, {value}" if name in found else value
         return found
 

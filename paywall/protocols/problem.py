@@ -16,10 +16,12 @@ TITLES = {
 }
 
 
-def problem(status: int, code: str, detail: str, **more: str) -> dict[str, Any]:
-    """An RFC 9457 problem. The type is `about:blank`, so the title is the status's own."""
+def problem(
+    status: int, code: str, detail: str, *, type_: str = "about:blank", **more: str
+) -> dict[str, Any]:
+    """An RFC 9457 problem. The title is the status's own, as `about:blank` wants it."""
     return {
-        "type": "about:blank",
+        "type": type_,
         "title": TITLES[status],
         "status": status,
         "detail": detail,

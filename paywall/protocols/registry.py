@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from paywall.vocabulary import Credential, Offer, Outcome
 
-OURS = ("paywall.protocols.x402.v2.X402V2", "paywall.protocols.x402.v1.X402V1")
+OURS = (
+    "paywall.protocols.x402.v2.X402V2",
+    "paywall.protocols.x402.v1.X402V1",
+    "paywall.protocols.mpp.v1.Mpp",
+)
 
 
 def ours() -> list[Protocol]:
@@ -80,6 +84,15 @@ def outcome_headers(outcome: Outcome) -> dict[str, str]:
     for protocol in all_():
         found |= protocol.outcome(outcome)
     return found
+
+
+def refusal(headers: Mapping[str, str], status: int, code: str) -> tuple[int, str]:
+    """The status and the problem's type of a refusal, as the protocol of the credential that a
+    request brings has them."""
+    for protocol in all_():
+        if protocol.find(headers) is not None:
+            return protocol.refusal(status, code)
+    return status, "about:blank"
 
 
 def without_offer(code: str) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from paywall.effects import Steps
+    from paywall.exceptions import PaywallError
     from paywall.models import Account, Payment, Refund
     from paywall.vocabulary import (
         Charge,
@@ -80,6 +84,10 @@ class Rail(ABC):
     """As it stands on rows: short, lower case, for good."""
     title: ClassVar[Any]
     """For people."""
+    is_public: ClassVar[bool] = True
+    """Whether everyone can look up its references, and not the owner alone."""
+    test_told: ClassVar[Any] = _("test network")
+    """What is said beside play money of it."""
     schemes: ClassVar[frozenset[str]] = frozenset()
     """What buyers may hand over, by name."""
     fixed_terms: ClassVar[frozenset[str]] = frozenset()
@@ -113,8 +121,58 @@ class Rail(ABC):
         """One of the rail's networks; None if it is not."""
         return None
 
+    def told(self, offer: Offer) -> str:
+        """How an offer is paid, for people: "in USDC on Base"."""
+        network = self.network(offer.network)
+        where = network.title if network is not None else offer.network
+        return gettext("in %(symbol)s on %(network)s") % {"symbol": offer.symbol, "network": where}
+
 
 # --------------------------------------------------------------------- Taking payments
+
+
+@runtime_checkable
+class HasMinimum(Protocol):
+    """Not every price can be paid there."""
+
+    def takes(self, account: Account, price: Decimal) -> bool:
+        """Whether a price (in the account's currency) is offered there."""
+        ...
+
+
+@runtime_checkable
+class EndsOrders(Protocol):
+    """It can be asked, at the end of an order's time, whether it was paid after all."""
+
+    def end_orders(self) -> None:
+        """Expire its orders whose time has passed, each once that was asked. Raises
+        `Unreachable`: then they stay open, and are looked at again."""
+        ...
+
+
+@runtime_checkable
+class ReadsErrors(Protocol):
+    """It knows the exceptions that its party's own package raises in a site's code."""
+
+    def failure(self, error: BaseException) -> PaywallError | None:
+        """What it means to the buyer: `PaymentFailed`, `Refused` or `Unavailable`; None where it is
+        none of its own, or the site's mistake."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """Its own party tells it things, by webhooks."""
+
+    def hear(self, request: HttpRequest) -> HttpResponse:
+        """One delivery. What is not that party's is refused (400); what could not be done yet is
+        answered by 503, so that it comes again."""
+        ...
+
+    def catch_up(self, since: datetime) -> Mapping[str, int]:
+        """Hear what was told since then and not heard. Returns how much came to what. Raises
+        `Unreachable`."""
+        ...
 
 
 @runtime_checkable
@@ -265,13 +323,18 @@ class Reconciles(Protocol):
 
     def reconcile(
         self, since: datetime | None, progress: Callable[[int, int], None]
-    ) -> list[Comparison]:
+    ) -> Sequence[Comparison]:
         """Each account, from a time on or from the beginning. Raises `Unreachable`."""
         ...
 
 
 class Comparison(Protocol):
     """What an account's rail and the ledger say."""
+
+    @property
+    def name(self) -> str:
+        """Who was asked, for people: "The chain"."""
+        ...
 
     @property
     def agrees(self) -> bool: ...
@@ -389,6 +452,10 @@ class Troubles(Protocol):
 @runtime_checkable
 class SignsIn(Protocol):
     """Who controls one of its payers can prove it in a request."""
+
+    def can_sign_in(self) -> bool:
+        """Whether proofs can be checked here."""
+        ...
 
     def signed_in(self, request: HttpRequest) -> str | None:
         """The payer, in our spelling; None where nothing, or nothing right, is proven."""

@@ -14,7 +14,7 @@ from paywall import conf, extensions
 
 from .base import Explores, Network, Rail, Searches
 
-OURS = ("paywall.rails.evm.rail.EvmRail",)
+OURS = ("paywall.rails.evm.rail.EvmRail", "paywall.rails.card.rail.CardRail")
 
 T = TypeVar("T")
 
@@ -68,6 +68,13 @@ def reference_url(rail: str, network: str, reference: str) -> str | None:
     """Where a person can look at what moved money, or None."""
     explorer = able(rail, Explores)
     return explorer.reference_url(network, reference) if explorer and reference else None
+
+
+def public_url(rail: str, network: str, reference: str) -> str | None:
+    """The same for everyone, a buyer say."""
+    known = all_().get(rail)
+    is_public = known is not None and known.is_public
+    return reference_url(rail, network, reference) if is_public else None
 
 
 def party_url(rail: str, network: str, party: str | None) -> str | None:

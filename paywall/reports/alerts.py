@@ -30,15 +30,18 @@ from paywall.logs import plain
 from paywall.models import (
     Alert,
     AlertMessage,
+    Balance,
     BuyerDay,
     FacilitatorHealth,
     FailureDay,
+    Order,
     Payment,
     Refund,
     SalesDay,
     Tally,
 )
 from paywall.models.exposure import in_currency
+from paywall.models.orders import NEEDS_A_LOOK
 from paywall.models.payments import State
 from paywall.money import money
 from paywall.rails import registry
@@ -177,6 +180,20 @@ def _credit() -> Iterator[News]:
             )
 
 
+def _asked_back() -> Iterator[News]:
+    """Balances whose holders would have the rest refunded."""
+    rows = Balance.objects.using(durable.alias()).filter(asked_back_at__isnull=False)
+    for balance in rows.order_by("-pk")[:AT_ONCE]:
+        left = balance.worth
+        yield News(
+            f"asked back:{balance.pk}:{balance.asked_back_at:%Y-%m-%dT%H:%M:%S}",
+            Alert.Kind.ASKED_BACK,
+            f"Balance #{balance.pk}: its holder asks for {left} back",
+            "Refund what is left: in the admin, under Balances.",
+            {"balance": balance.pk, "left": left},
+        )
+
+
 def _guesses() -> Iterator[News]:
     most = throttle.COUPON_GUESSES.most
     rows = Tally.objects.using(durable.alias()).filter(
@@ -205,6 +222,27 @@ def _refunds() -> Iterator[News]:
             {"refund": refund.pk, "payment": refund.payment_id, "transaction": refund.reference},
             refund.payment_id,
         )
+
+
+def _misfits() -> Iterator[News]:
+    """Money that came for an order and does not fit it."""
+    since = timezone.now() - LOOK_BACK
+    rows = Order.objects.using(durable.alias()).filter(NEEDS_A_LOOK, created_at__gte=since)
+    for order in rows.prefetch_related("misfits").order_by("created_at")[:AT_ONCE]:
+        for payment in order.misfits.all():
+            yield News(
+                f"misfit:{payment.pk}",
+                Alert.Kind.MISFIT,
+                f"Payment #{payment.pk} does not fit its order",
+                f"Order {order.public_id} of {order.cost}: {order.trouble}\nTransaction: "
+                f"{payment.reference}\nIt opens nothing. Refund it, or make its buyer a gift link.",
+                {
+                    "payment": payment.pk,
+                    "order": order.public_id,
+                    "transaction": payment.reference,
+                },
+                payment.pk,
+            )
 
 
 def _rails() -> Iterator[News]:
@@ -368,6 +406,8 @@ _SOURCES = (
     _facilitators,
     _rails,
     _refunds,
+    _misfits,
+    _asked_back,
     _guesses,
     _behind,
     _summary,

@@ -35,12 +35,13 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, TruncDate
+from django.db.models.functions import Cast, Coalesce, TruncDate
 from django.utils import timezone
 
 from paywall import business_days, conf, durable
 from paywall.entry.ways import free_quota
 from paywall.exceptions import LedgerUnavailable, StaleMove
+from paywall.ledger import meters
 from paywall.models import (
     BuyerDay,
     FailureDay,
@@ -92,6 +93,7 @@ def roll_up() -> int:
     try:
         if business_days.day_of(state.rolled_up_at) < business_days.today():
             free_quota.forget_old()
+            meters.forget_old()
             while time.monotonic() < deadline and worker.prune():
                 _hold(state)
         newest = _newest_event()
@@ -277,6 +279,7 @@ def _add_up(day: date) -> None:
             for row in sold.values("account_id", "policy", "currency").annotate(
                 sales=Count("pk"),
                 revenue_units=Sum(price),
+                fee_units=Coalesce(Sum(in_units("fee")), 0),
                 unconfirmed=Count("pk", filter=not_confirmed),
                 owed=Count("pk", filter=Q(delivered_at__isnull=True)),
                 unconfirmed_units=Sum(

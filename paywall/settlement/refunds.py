@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -24,7 +25,8 @@ from django.utils import timezone
 from paywall import crashpoints, durable, ledger, signals
 from paywall.effects import query
 from paywall.exceptions import PaywallError, StaleMove
-from paywall.models import Payment, Refund
+from paywall.ledger import balances
+from paywall.models import Balance, BalanceEntry, Payment, Refund
 from paywall.models.payments import State as PaymentState
 from paywall.rails import registry
 from paywall.rails.base import Refunds, Unacceptable, Unreachable
@@ -88,6 +90,34 @@ def request(
     return _request(payment, amount, reason, by, seen, revoke_pass, sent_in, sender)
 
 
+def request_rest(balance: Balance, reason: str, *, by: Any = None) -> tuple[list[Refund], Decimal]:
+    """Ask for what is left on a balance to go back to who topped it up, by the payments that did,
+    the newest first. Returns the refunds, and what none of them could take (a payment that is not
+    final yet, or whose rail refunds nothing)."""
+    made: list[Refund] = []
+    entries = BalanceEntry.objects.using(durable.alias()).filter(balance=balance)
+    topped_up = entries.filter(kind=BalanceEntry.Kind.TOP_UP).select_related("payment")
+    rest = Balance.objects.using(durable.alias()).get(pk=balance.pk).amount
+    for entry in topped_up.order_by("-pk"):
+        if rest <= 0:
+            break
+        payment = entry.payment
+        assert payment is not None  # a constraint's
+        seen, decimals = int(payment.refunded), payment.taken_offer.decimals
+        amount = min(int(rest.scaleb(decimals)), payment.atomic_amount - seen)
+        if amount <= 0:
+            continue
+        try:
+            made.append(request(payment, amount, reason, by=by, seen=seen))
+        except RefundRefused as error:
+            log.warning("payment=%s is not refunded with its balance: %s", payment.pk, error)
+            continue
+        rest -= Decimal(amount).scaleb(-decimals)
+    if made:
+        balances.answered(balance)
+    return made, rest
+
+
 def can_send(payments: Sequence[Payment]) -> bool:
     """Whether the site itself can send the refunds of all of them."""
     rails = {payment.rail: registry.able(payment.rail, Refunds) for payment in payments}
@@ -127,6 +157,10 @@ def _request(
         state=State.SENT if sent_in else State.REQUESTED,
     )
     refund.save(using=using, force_insert=True)
+    if not balances.refund(refund):
+        raise RefundRefused(
+            "It topped up a balance, and its holder has spent it: refund what is left there."
+        )
     ledger.note(payment, "refund requested", refund=refund.pk, amount=str(amount), why=reason)
     log.info("payment=%s refund=%s of %s units requested", payment.pk, refund.pk, amount)
     for tell in on_request:
@@ -268,6 +302,7 @@ def _give_back(refund: Refund) -> None:
     payment.save(using=durable.alias(), update_fields=["refunded"])
     if refund.revoked_pass:
         ledger.restore_pass(payment)
+    balances.refund_undone(refund)
     ledger.note(payment, "refund failed", refund=refund.pk, amount=refund.amount)
 
 

@@ -21,11 +21,11 @@ from paywall import crashpoints, durable, ledger, settlement
 from paywall.effects import run
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.holders import throttle
-from paywall.ledger import exposure
+from paywall.ledger import answers, balances, exposure
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.rails import registry
-from paywall.rails.base import Finds, SettlesTogether, Troubles, Unreachable, Watches
+from paywall.rails.base import EndsOrders, Finds, SettlesTogether, Troubles, Unreachable, Watches
 from paywall.settlement import refunds
 
 if TYPE_CHECKING:
@@ -107,19 +107,36 @@ def sweep() -> Counter[str]:
 
     Returns how many came to which state, or are still "unknown".
     """
-    for duty in (*_chores(), exposure.forgive, throttle.forget_old, ledger.expire_orders):
+    for duty in (*_chores(), exposure.forgive, throttle.forget_old, *_endings()):
         try:
             duty()
         except (Unreachable, LedgerUnavailable) as error:
-            log.warning("%s: %s", duty.__qualname__, error)
+            log.warning("%s: %s", _name(duty), error)
         except Exception:
-            log.exception("%s failed", duty.__qualname__)
+            log.exception("%s failed", _name(duty))
     return land() + _round(_due(_TO_SWEEP), _resolve, "unknown")
+
+
+def _name(duty: Callable[[], object]) -> str:
+    return str(getattr(duty, "__qualname__", duty))
 
 
 def _chores() -> list[Callable[[], object]]:
     """What the rails themselves have to do now and then."""
     return [rail.chores for rail in registry.who_can(Troubles)]
+
+
+def _endings() -> list[Callable[[], object]]:
+    """Orders whose time has passed (some rails look once more first), what was spent on pages that
+    nobody opened, and answers that are kept long enough."""
+    own = [name for name in registry.all_() if registry.able(name, EndsOrders) is not None]
+    rails = registry.who_can(EndsOrders)
+    return [
+        *(rail.end_orders for rail in rails),
+        partial(ledger.expire_orders, but=own),
+        balances.give_back_forgotten,
+        answers.forget_old,
+    ]
 
 
 PRUNED_AFTER = timedelta(days=30)

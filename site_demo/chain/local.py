@@ -45,7 +45,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, process: subprocess.Popen[Any] | None = None, seconds: float = 30) -> None:
+def wait_for(url: str, process: subprocess.Popen[Any] | None = None, seconds: float = 60) -> None:
     """Wait until something answers HTTP there. Raises `TimeoutError` or `RuntimeError`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

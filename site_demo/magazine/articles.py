@@ -94,6 +94,7 @@ that either." And he blew his nose, and showed me the lift.""",
     },
     {
         "slug": "the-long-now-of-soup",
+        "in_part": "yes",
         "title": "The Long Now of Soup",
         "author": "Farah Lindqvist",
         "price": "0.10",

@@ -44,7 +44,7 @@ HOURS = [2, 1, 1, 1, 1, 2, 4, 7, 9, 10, 10, 9, 9, 10, 10, 9, 8, 8, 9, 10, 9, 7, 
 """How busy each hour of a day (UTC) is."""
 WEEKDAYS = [1.0, 1.04, 1.05, 1.02, 0.97, 0.8, 0.85]
 
-Row = list[str | None]
+Row = dict[str, str | None]
 Progress = Callable[[int, int], None]
 
 
@@ -151,61 +151,61 @@ class Year:
         closed = confirmed if code else None
         created = _time(at)
         key = str(self._first_id + index)
-        payment: Row = [
-            key,
-            eip3009.identity(account.network, account.terms["asset"], payer, nonce),
-            str(ware.id),
-            str(account.pk),
-            None,
-            "",
-            "GET",
-            url,
-            "x402/1" if buyer % 9 == 0 else "x402/2",
-            offer,
-            "{}",
-            account.rail,
-            account.network,
-            payer,
-            amount,
-            amount if is_settled else None,
-            price,
-            account.currency,
-            state,
-            ware.policy,
-            "1" if on_credit else "0",
-            "default",
-            code,
-            "",
-            reference if is_settled else "",
-            str(20_000_000 + int((at.timestamp() - 1_700_000_000) / 2))
+        payment: Row = {
+            "id": key,
+            "identity": eip3009.identity(account.network, account.terms["asset"], payer, nonce),
+            "resource_id": str(ware.id),
+            "account_id": str(account.pk),
+            "user_id": None,
+            "holder": "",
+            "method": "GET",
+            "url": url,
+            "protocol": "x402/1" if buyer % 9 == 0 else "x402/2",
+            "offer": offer,
+            "payload": "{}",
+            "rail": account.rail,
+            "network": account.network,
+            "payer": payer,
+            "authorized": amount,
+            "captured": amount if is_settled else None,
+            "price": price,
+            "currency": account.currency,
+            "state": state,
+            "policy": ware.policy,
+            "on_credit": "1" if on_credit else "0",
+            "facilitator": "default",
+            "error_code": code,
+            "error_detail": "",
+            "reference": reference if is_settled else "",
+            "position": str(20_000_000 + int((at.timestamp() - 1_700_000_000) / 2))
             if state == "confirmed"
             else None,
-            json.dumps({"block_hash": "0x" + digest}) if state == "confirmed" else "{}",
-            "0",
-            "1",
-            created,
-            created,
-            _time(at + timedelta(minutes=5)),
-            created,
-            _time(settled) if is_settled else None,
-            _time(settled) if is_delivered else None,
-            _time(confirmed) if state == "confirmed" else None,
-            _time(closed) if closed else None,
-        ]
+            "evidence": json.dumps({"block_hash": "0x" + digest}) if state == "confirmed" else "{}",
+            "refunded": "0",
+            "attempts": "1",
+            "held_until": created,
+            "due_at": created,
+            "expires_at": _time(at + timedelta(minutes=5)),
+            "created_at": created,
+            "settled_at": _time(settled) if is_settled else None,
+            "delivered_at": _time(settled) if is_delivered else None,
+            "confirmed_at": _time(confirmed) if state == "confirmed" else None,
+            "closed_at": _time(closed) if closed else None,
+        }
         if not (is_settled or is_delivered):
             return payment, None
         number = None
         if state == "confirmed":
             self._number += 1
             number = str(self._number)
-        receipt: Row = [
-            str(self._first_receipt + self._receipts),
-            base64.urlsafe_b64encode(bytes.fromhex(digest[:32])).decode().rstrip("="),
-            key,
-            number,
-            sold,
-            _time(settled),
-        ]
+        receipt: Row = {
+            "id": str(self._first_receipt + self._receipts),
+            "public_id": base64.urlsafe_b64encode(bytes.fromhex(digest[:32])).decode().rstrip("="),
+            "payment_id": key,
+            "number": number,
+            "sold": sold,
+            "issued_at": _time(settled),
+        }
         self._receipts += 1
         return payment, receipt
 
@@ -280,10 +280,8 @@ def _trust_the_references() -> None:
 
 
 def _write_events(payments: list[Row]) -> None:
-    names = [field.attname for field in Payment._meta.concrete_fields]
     events: list[PaymentEvent] = []
-    for row in payments:
-        values = dict(zip(names, row, strict=True))
+    for values in payments:
         told: dict[str, Any] = {"reference": values["reference"]} if values["reference"] else {}
         moves = [(state, values[f"{state}_at"], told) for state in ("settled", "confirmed")]
         if values["state"] in ("failed", "lost"):
@@ -303,10 +301,8 @@ def _write_events(payments: list[Row]) -> None:
 
 
 def _write_refunds(payments: list[Row]) -> None:
-    names = [field.attname for field in Payment._meta.concrete_fields]
     refunds = []
-    for row in payments:
-        values = dict(zip(names, row, strict=True))
+    for values in payments:
         key = int(str(values["id"]))
         if key % REFUND_EVERY or values["state"] != "confirmed":
             continue
@@ -333,20 +329,31 @@ def _insert(model: type[models.Model], rows: list[Row]) -> None:
     connection = connections[durable.alias()]
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
-    columns = ", ".join(quote(field.column or "") for field in model._meta.concrete_fields)
+    if not rows:
+        return
+    named = {field.attname: field.column or "" for field in model._meta.concrete_fields}
+    # Columns that came later, and that no row here has anything to say of.
+    later = {
+        field.attname: str(field.get_default())
+        for field in model._meta.concrete_fields
+        if field.attname not in rows[0] and not field.null
+    }
+    rows = [{**row, **later} for row in rows]
+    columns = ", ".join(quote(named[name]) for name in rows[0])
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL TIME ZONE 'UTC'")
             with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 copy.write("".join(map(_line, rows)))
         else:
-            places = ", ".join(["%s"] * len(model._meta.concrete_fields))
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)  # noqa: S608
+            places = ", ".join(["%s"] * len(rows[0]))
+            values = [list(row.values()) for row in rows]
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", values)  # noqa: S608
 
 
 def _line(row: Row) -> str:
     # No value here has a tab or a newline; JSON has backslashes.
-    fields = (r"\N" if value is None else value.replace("\\", "\\\\") for value in row)
+    fields = (r"\N" if value is None else value.replace("\\", "\\\\") for value in row.values())
     return "\t".join(fields) + "\n"
 
 

@@ -17,6 +17,9 @@ class Article(PricedMixin, models.Model):
     author = models.CharField(max_length=100)
     teaser = models.TextField()
     body = models.TextField()
+    in_part = models.BooleanField(
+        default=False, help_text="The page is free to open; what follows the teaser is sold."
+    )
     published_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -26,7 +29,7 @@ class Article(PricedMixin, models.Model):
         return self.title
 
     def get_absolute_url(self) -> str:
-        return reverse("magazine:article", args=[self.slug])
+        return reverse("magazine:in_part" if self.in_part else "magazine:article", args=[self.slug])
 
 
 class Job(models.Model):

@@ -26,6 +26,13 @@ def archive(request: HttpRequest, year: int, month: int) -> HttpResponse:
     return render(request, "magazine/archive.html", {"year": year, "month": month})
 
 
+@require_safe
+def in_part(request: HttpRequest, slug: str) -> HttpResponse:
+    """A page that anybody may open, with a part for payers: see the template."""
+    found = get_object_or_404(Article, slug=slug, in_part=True)
+    return render(request, "magazine/in_part.html", {"article": found})
+
+
 def sold_article(request: HttpRequest, slug: str) -> Article:
     return get_object_or_404(Article, slug=slug)
 

@@ -9,13 +9,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from paywall import ledger
+from paywall.ledger import gifts
 from paywall.models import (
     Account,
     Carriage,
     Cursor,
     FacilitatorHealth,
+    Gift,
+    Meter,
     Payment,
     Price,
     Receipt,
@@ -312,3 +316,38 @@ def test_what_the_site_sends_and_reads_is_shown(owner, account):
     page = owner.get(f"/admin/paywall/transaction/{transaction.pk}/change/")
     assert page.status_code == 200
     assert "0xfeed" not in page.content.decode()
+
+
+def test_staff_give_a_page_away(owner, make_resource):
+    """A link with its number of readers and its end; what was given stays as it was."""
+    resource = make_resource(access="forever")
+    data = {
+        "resource": resource.pk,
+        "url": "/item/",
+        "uses": "3",
+        "expires_at_0": "2035-01-01",
+        "expires_at_1": "12:00",
+    }
+    response = owner.post("/admin/paywall/gift/add/", data)
+    assert response.status_code == 302, errors(response)
+    gift = Gift.objects.get()
+    assert (gift.url, gift.uses, gift.by.username) == ("http://testserver/item/", 3, "owner")
+    page = owner.get(f"/admin/paywall/gift/{gift.pk}/change/").content.decode()
+    assert escape(gifts.link(gift)) in page
+    reader = Client(headers={"Accept": "text/html"})
+    assert reader.get(gifts.link(gift)).status_code == 200
+    chosen = {"action": "revoke", "_selected_action": [gift.pk]}
+    owner.post("/admin/paywall/gift/", chosen)
+    assert reader.get("/item/").status_code == 402
+
+
+def test_resources_are_put_under_a_metered_month(owner, make_resource):
+    meter = Meter.objects.create(name="Articles", uses=3)
+    chosen = [make_resource(slug).pk for slug in ("one", "two")]
+    form = {"action": "set_meter", "_selected_action": chosen}
+    page = owner.post("/admin/paywall/resource/", form).content.decode()
+    assert "2 resources are chosen" in page
+    owner.post("/admin/paywall/resource/", {**form, "meter": meter.pk})
+    assert Resource.objects.filter(meter=meter).count() == 2
+    owner.post("/admin/paywall/resource/", {**form, "meter": ""})
+    assert Resource.objects.filter(meter=meter).count() == 0

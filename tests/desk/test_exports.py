@@ -76,6 +76,7 @@ def many(item):
     return 1_000
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
 def test_a_download_is_whole_while_others_write(owner, many, item, monkeypatch, format_):

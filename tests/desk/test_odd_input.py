@@ -83,6 +83,7 @@ def test_a_day_that_cannot_be_added_up_holds_up_no_other(item, sold, monkeypatch
     assert rollups.roll_up() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["set_price", "raise_price"])
 def test_prices_of_more_rows_than_a_form_may_have_fields(owner, item, settings, action):
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 100

@@ -17,9 +17,10 @@ from .conftest import days_ago
 pytestmark = pytest.mark.django_db
 
 MODELS = [
-    *("accesspass", "account", "alert", "audience", "cursor", "dashboard", "export"),
-    *("exposure", "facilitatorhealth", "freeuse", "order", "payment", "receipt", "refund"),
-    *("resource", "transaction", "wallet"),
+    *("accesspass", "account", "alert", "audience", "balance", "balanceentry", "cursor"),
+    *("dashboard", "dispute", "export"),
+    *("exposure", "facilitatorhealth", "freeuse", "gift", "meter", "notice", "order", "payment"),
+    *("receipt", "refund", "resource", "transaction", "wallet"),
 ]
 DESK = ["index", "receipts", "exports"]
 

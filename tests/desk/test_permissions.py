@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,20 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
-from paywall.models import Account, Alert, AlertMessage, Payment, Price, Refund, Resource
+from paywall.ledger import balances
+from paywall.models import (
+    Account,
+    Alert,
+    AlertMessage,
+    Balance,
+    Gift,
+    Payment,
+    Price,
+    Refund,
+    Resource,
+)
 from paywall.reports import alerts
 from paywall.roles import ROLES
 from paywall.settlement import worker
@@ -23,7 +36,9 @@ ACTIONS = {
     # model: action -> permission
     "payment": {"look_again": "look_again_payment", "refund": "refund_payment"},
     "refund": {"call_off": "refund_payment", "close": "refund_payment"},
+    "balance": {"refund_rest": "refund_payment"},
     "accesspass": {"revoke": "revoke_accesspass"},
+    "gift": {"revoke": "change_gift"},
     "alert": {"send_again": "send_alert"},
     "account": {"approve": "approve_account"},
     "resource": {
@@ -32,6 +47,7 @@ ACTIONS = {
         "activate": "change_resource",
         "deactivate": "change_resource",
         "duplicate": "add_resource",
+        "set_meter": "change_resource",
     },
 }
 PEOPLE = [*ROLES, "nobody's group", "viewers of everything"]
@@ -103,7 +119,13 @@ def shop(item, sold):
     refund = Refund.objects.create(
         payment=payment, amount="1", reason="r", is_ours_to_send=True, state="unclear"
     )
+    gift = Gift.objects.create(
+        resource=item, url="http://testserver/item/", expires_at=timezone.now() + timedelta(days=1)
+    )
+    balances.top_up(payment, "b" * 64)
     return {
+        "balance": Balance.objects.get().pk,
+        "gift": gift.pk,
         "payment": payment.pk,
         "refund": refund.pk,
         "alert": alert.pk,

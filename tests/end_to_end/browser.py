@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -18,6 +18,10 @@ HERE = Path(__file__).parent
 AXE = HERE / "clients" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = HERE.parents[1] / "var" / "pictures"
 """Where the pages that tests look at can be looked at."""
+
+PATIENCE = 60
+"""Seconds for what has to happen in a browser, which on a busy machine comes late. A test fails by
+what does not happen, not by when."""
 
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -36,6 +40,7 @@ def browser() -> Iterator[Browser]:
     # Playwright keeps an event loop running, and Django minds queries beside one.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     try:
+        expect.set_options(timeout=PATIENCE * 1000)
         with sync_playwright() as playwright:
             started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             try:

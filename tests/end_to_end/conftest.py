@@ -149,7 +149,10 @@ def demo_site(
 SiteFactory = Callable[..., Site]
 
 
-DECIDES_WHAT_IS_SEEDED = ("DEBUG", "PAYWALL_NETWORK", "PAYWALL_ASSET", "PAYWALL_PAY_TO")
+DECIDES_WHAT_IS_SEEDED = (
+    *("DEBUG", "PAYWALL_NETWORK", "PAYWALL_ASSET", "PAYWALL_PAY_TO"),
+    *("PAYWALL_FREE_ARTICLES", "PAYWALL_STRIPE_KEY"),
+)
 
 
 @pytest.fixture(scope="session")

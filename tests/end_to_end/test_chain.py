@@ -13,7 +13,7 @@ from paywall.testing import Buyer, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain
 from tests.doubles import TX, Answer, success
-from tests.helpers import code, let_lapse, set_terms
+from tests.helpers import code, let_lapse, proof, set_terms
 
 from .conftest import ROOT, SELLER
 from .helpers import cancel, pay, settles_and_dies, spoiled, submit
@@ -273,6 +273,20 @@ def test_a_contract_wallet_pays(shop, chain, wallet, padding):
     assert payment.payer == address
     assert worker.confirm_payments() == {"confirmed": 1}
     assert code(pay(shop, payload)) == "payment_already_used"
+
+
+def test_a_contract_wallet_comes_back_by_signing_in(shop, item, wallet):
+    """It has no key: its contract is asked (ERC-1271)."""
+    item.access = "forever"
+    item.save()
+    address, owner = wallet
+    payload = owner.payload(shop.get("/item/"), **{"from": address})
+    assert pay(shop, payload).status_code == 200
+    other, its_owner = Client(), owner.account
+    for signer, status in ((Key.create(), 402), (its_owner, 200)):
+        header = proof(signer, address=address)
+        answer = other.get("/item/", headers={"Sign-In-With-X": header})
+        assert answer.status_code == status
 
 
 def test_a_contract_wallet_with_the_wrong_key_is_refused(shop, wallet):

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from eth_account.signers.local import LocalAccount
+from mpp import Receipt as MppReceipt
 from x402 import x402ClientSync
 from x402.http.clients import x402_requests
 from x402.mechanisms.evm.exact import register_exact_evm_client
@@ -66,12 +68,25 @@ def _node(version: str, method: str, url: str, wallet: LocalAccount) -> Bought:
     return Bought([shutil.which("node") or "node", "buy.mjs", version, method, url], wallet)
 
 
-BUYERS = [official_python, official_typescript, legacy_typescript, legacy_python]
+def mpp_python(method: str, url: str, wallet: LocalAccount) -> Any:
+    return Bought([sys.executable, "buy_mpp.py", method, url], wallet)
+
+
+def mpp_typescript(method: str, url: str, wallet: LocalAccount) -> Any:
+    return Bought([shutil.which("node") or "node", "buy_mpp.mjs", method, url], wallet)
+
+
+BUYERS = [
+    *(official_python, official_typescript, legacy_typescript, legacy_python),
+    *(mpp_python, mpp_typescript),
+]
 PROTOCOLS = {
     official_python: "x402/2",
     official_typescript: "x402/2",
     legacy_typescript: "x402/1",
     legacy_python: "x402/1",
+    mpp_python: "mpp/1",
+    mpp_typescript: "mpp/1",
 }
 
 
@@ -95,6 +110,9 @@ def test_the_shop_sells(make_site, chain: LocalChain, rich, buys, server):
     assert json.loads(forecast.text)["city"] == "Porto"
     outcome = outcome_of(forecast)
     assert outcome["success"] is True
+    if PROTOCOLS[buys] == "mpp/1":
+        receipt = MppReceipt.from_payment_receipt(forecast.headers["Payment-Receipt"])
+        assert receipt.reference == outcome["transaction"]
     assert chain.rpc("eth_getTransactionReceipt", outcome["transaction"])["status"] == "0x1"
 
     article = buys("GET", f"{site.url}/articles/slow-money/", rich)
@@ -121,6 +139,15 @@ def test_the_shop_sells(make_site, chain: LocalChain, rich, buys, server):
     assert link["rel"] == "receipt"
     assert receipt["payment"]["state"] == "confirmed"
     assert receipt["number"] in (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_a_live_url_is_looked_at(make_site, server):
+    site = make_site(server).start()
+    told = site.manage("paywall_check", f"{site.url}/api/forecast/?city=Porto")
+    assert "x402 v2 offers 1" in told
+    assert "MPP offers 1" in told
+    assert "fail" not in told
 
 
 def test_the_free_parts_are_free(make_site):

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from site_demo.chain.local import free_port
 
+from .browser import browser
 from .conftest import ROOT
+from .reader import Reader
 
 
 def demo(*arguments: str, ports: dict[str, str]) -> subprocess.Popen[str]:
@@ -96,3 +99,28 @@ def log_in(site: str) -> Any:
 @pytest.mark.parametrize("command", [["check"], ["makemigrations", "--check", "--dry-run"]])
 def test_the_demo_site_is_in_order(make_site, command):
     assert make_site().manage(*command) is not None
+
+
+def test_a_newcomer_buys_with_the_play_wallet():
+    """`make demo DEMO=--wallet`: two clicks in a browser that has nothing installed."""
+    ports = some_ports()
+    process = demo("--wallet", ports=ports)
+    try:
+        told = told_until(process, "Running until you press Ctrl-C")
+        assert "play wallet" in told, told
+        with browser() as started:
+            person = Reader(started, f"http://localhost:{ports['DEMO_PORT']}")
+            page = person.open("/articles/deep-archive/")
+            person.pay()
+            dialog = page.locator("dialog[data-play-wallet]")
+            expect(dialog).to_contain_text("Pay 1 USDC (play money)")
+            dialog.get_by_role("button", name="Decline").click()
+            expect(person.alert).to_contain_text("You declined")
+            person.pay()
+            dialog.get_by_role("button", name="Confirm").click()
+            expect(page.locator("main.article")).to_contain_text("The rule of admission")
+            expect(page.locator("[data-paywall-receipt]")).to_be_visible()
+            person.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 import requests
+from eth_account import Account
+from playwright.sync_api import expect
 
 from site_demo.chain.local import free_port, wait_for
 
+from .browser import browser
 from .conftest import ROOT, SELLER
+from .reader import Reader, Wallet
 from .test_clients import official_python
 
 
@@ -45,6 +49,11 @@ def test_the_wheel_has_the_app_and_nothing_else(wheel):
         "paywall/static/paywall/dashboard.js",
         "paywall/static/paywall/vendor/chart.umd.min.js",
         "paywall/locale/zh_Hans/LC_MESSAGES/django.mo",
+        "paywall/templates/paywall/checkout/page.html",
+        "paywall/static/paywall/checkout/wallet.js",
+        "paywall/static/paywall/checkout/handler.png",
+        "paywall/static/paywall/vendor/noble.min.js",
+        "paywall/migrations/0002_readers.py",
     ):
         assert needed in names
 
@@ -133,3 +142,86 @@ def test_start_up_loads_nothing_heavy():
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert run.stdout.strip() == "[]"
+
+
+# ------------------------------------------------------------------- "In 15 minutes"
+
+GUIDE = re.compile(r"```(bash|python|html)\n(.*?)```", re.DOTALL)
+FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html))(?: -->)?\n")
+
+
+def steps_of_the_guide() -> list[tuple[str, str]]:
+    """The blocks of "Sell your articles in 15 minutes", in their order."""
+    text = (ROOT / "docs" / "readers.md").read_text()
+    guide = text[text.index("## Sell your articles") : text.index("## How people pay")]
+    return GUIDE.findall(guide)
+
+
+def test_articles_in_fifteen_minutes(wheel, tmp_path, chain, facilitator_url):
+    """The guide, as it stands there: only the wheel, the facilitator and the node are ours."""
+    venv, project = tmp_path / "venv", tmp_path / "project"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    project.mkdir()
+    port = free_port()
+    ours = {
+        "django-paywall[wallets]": f"{wheel}[wallets]",
+        "https://x402.org/facilitator": facilitator_url,
+        "https://sepolia.base.org": chain.url,
+        "python manage.py runserver\n": "",
+    }
+    env = {k: v for k, v in os.environ.items() if k not in ("DJANGO_SETTINGS_MODULE", "DEBUG")}
+    env |= {"PATH": f"{venv / 'bin'}:{env['PATH']}", "PIP_QUIET": "1"}
+    steps = steps_of_the_guide()
+    assert len(steps) == 9
+    replaced = set()
+    for kind, text in steps:
+        for theirs, own in ours.items():
+            if theirs in text:
+                text, _ = text.replace(theirs, own), replaced.add(theirs)
+        if kind == "bash":
+            subprocess.run(["bash", "-e", "-c", text], cwd=project, env=env, check=True)
+            continue
+        found = FILE.match(text)
+        assert found is not None, text
+        path = project / found[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_text() if path.exists() and found[1].startswith("mysite") else ""
+        path.write_text(f"{before}\n{text[found.end() :]}")
+    assert replaced == set(ours), "the guide says all of that"
+
+    python = str(venv / "bin" / "python")
+    check = [python, "manage.py", "check", "--fail-level", "ERROR"]
+    subprocess.run(check, cwd=project, env=env, check=True)
+    server = subprocess.Popen(
+        [python, "manage.py", "runserver", "--noreload", str(port)], cwd=project, env=env
+    )
+    wallet = Wallet(Account.create(), chain)
+    chain.mint(wallet.account.address, 1_000_000)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/admin/login/", server)
+        with browser() as started:
+            first, second = Reader(started, url, wallet), Reader(started, url, wallet)
+            page = first.open("/articles/bread/")
+            expect(page.locator("h1")).to_have_text("Bread")
+            assert "Flour" not in page.content()
+            first.pay()
+            expect(page.locator("main")).to_contain_text("Flour, water, salt, time.")
+            expect(page.locator("[data-paywall-receipt]")).to_be_visible()
+            second.open("/articles/bread/")
+            second.page.get_by_role("button", name="I have already paid").click()
+            expect(second.page.locator("main")).to_contain_text("Flour, water, salt, time.")
+            for person in (first, second):
+                person.close()
+        told = subprocess.run(
+            [python, "manage.py", "paywall_run", "--once"],
+            cwd=project,
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert "confirm: 1 confirmed" in told.stdout
+    finally:
+        server.kill()
+        server.wait()

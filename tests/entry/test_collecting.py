@@ -20,8 +20,8 @@ from tests.shop.views import CALLS
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def signed_in(buyer: Buyer) -> dict[str, str]:
-    return {"Sign-In-With-X": proof(buyer.account)}
+def signed_in(buyer: Buyer, path: str) -> dict[str, str]:
+    return {"Sign-In-With-X": proof(buyer.account, f"http://testserver{path}")}
 
 
 @pytest.fixture(params=["settled", "settling"])
@@ -70,8 +70,8 @@ def test_later_it_is_not(owed):
 def test_the_wallet_signs_in(owed, buyer):
     path, paying = owed
     age(11)
-    assert not reaches_the_view(path, {**paying, **signed_in(Buyer())})
-    assert reaches_the_view(path, {**paying, **signed_in(buyer)})
+    assert not reaches_the_view(path, {**paying, **signed_in(Buyer(), path)})
+    assert reaches_the_view(path, {**paying, **signed_in(buyer, path)})
 
 
 def test_the_browser_that_paid_comes_back(owed):
@@ -117,7 +117,7 @@ def test_a_replay_names_the_receipt_only_to_who_may_have_it(item, buyer, facilit
     early = Client().get("/item/", headers=paying)
     age(11)
     late = Client().get("/item/", headers=paying)
-    proven = Client().get("/item/", headers={**paying, **signed_in(buyer)})
+    proven = Client().get("/item/", headers={**paying, **signed_in(buyer, "/item/")})
     for response in (early, late, proven):
         assert (response.status_code, code(response)) == (409, "payment_already_used")
         assert outcome_of(response)["transaction"] == TX

@@ -371,6 +371,14 @@ def test_an_expression_that_sees_no_case_is_sold_in_any(visit, make_resource, pa
     assert visit(path).status_code == 402
 
 
+@pytest.mark.urlconf("tests.odd.case_urls")
+def test_where_no_address_can_be_turned_around_people_are_asked_all_the_same(make_resource):
+    make_resource("rule", path="/case/secret/")
+    page = Client().get("/case/secret/", headers={"Accept": "text/html"})
+    assert page.status_code == 402
+    assert "PAYMENT-REQUIRED" in page.headers
+
+
 def test_a_dearer_rule_is_not_walked_around_by_a_cheaper_one(make_resource):
     make_resource("cheap", path="/archive/**", price="0.01")
     dear = make_resource("dear", path="/archive/1999/**", price="5")

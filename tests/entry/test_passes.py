@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.test import Client
 from django.utils import timezone
 
+from paywall import checks, ledger
 from paywall.holders import cookies
+from paywall.ledger.pass_cache import keep
 from paywall.models import AccessPass, Payment, Resource
 from tests.shop.views import CALLS
 
@@ -46,7 +50,18 @@ def test_the_cookie_is_secure_over_tls(season, buyer, facilitator):
     response = client.get(
         "/item/", secure=True, headers=buyer.pays(client.get("/item/", secure=True))
     )
-    assert response.cookies[cookies.COOKIE]["secure"]
+    cookie = response.cookies[cookies.SECURE_COOKIE]
+    assert cookie["secure"]
+    assert (cookie["path"], cookie["domain"]) == ("/", "")
+    assert client.get("/item/", secure=True).status_code == 200
+
+
+def test_over_tls_nobody_foists_a_cookie_on_a_reader(season, buyer, facilitator):
+    """A page of another host of the domain can set the plain one, and no `__Host-` one."""
+    client = Client()
+    client.get("/item/", headers=buyer.pays(client.get("/item/")))
+    assert client.get("/item/").status_code == 200
+    assert client.get("/item/", secure=True).status_code == 402
 
 
 def test_the_database_does_not_know_the_secret(season, buyer, facilitator):
@@ -204,3 +219,77 @@ def test_the_receipt_of_a_pass_is_like_any_other(season, buyer, facilitator):
     response = bought(Client(), buyer)
     url = response.headers["Link"].split(">")[0][1:]
     assert json.loads(Client().get(url).content)["payment"]["state"] == "settled"
+
+
+# ---------------------------------------------------------------------------- The cache
+
+
+@pytest.fixture
+def pass_cache(settings, paywall_settings, tmp_path):
+    """One on disk: any number of processes could share it."""
+    backend = "django.core.cache.backends.filebased.FileBasedCache"
+    settings.CACHES = {
+        **settings.CACHES,
+        "passes": {"BACKEND": backend, "LOCATION": str(tmp_path)},
+    }
+    paywall_settings(PASS_CACHE="passes", CACHE_SECONDS=60)
+    return caches["passes"]
+
+
+def test_who_comes_back_costs_no_query(
+    season, buyer, facilitator, pass_cache, django_assert_num_queries
+):
+    client = Client()
+    bought(client, buyer)
+    assert client.get("/item/").status_code == 200
+    with django_assert_num_queries(0):
+        assert client.get("/item/").status_code == 200
+
+
+def test_without_it_one(season, buyer, facilitator, paywall_settings, django_assert_num_queries):
+    paywall_settings(CACHE_SECONDS=60)
+    client = Client()
+    bought(client, buyer)
+    with django_assert_num_queries(1):
+        assert client.get("/item/").status_code == 200
+
+
+def test_a_revocation_is_heard_of_at_the_next_request(season, buyer, facilitator, pass_cache):
+    client = Client()
+    bought(client, buyer)
+    client.get("/item/")
+    ledger.revoke_pass(Payment.objects.get())
+    assert client.get("/item/").status_code == 402
+    # Somebody who had looked just before writes it down just after.
+    holder = AccessPass.objects.get().holder
+    keep(season.pk, holder, None)
+    assert client.get("/item/").status_code == 402
+    ledger.restore_pass(Payment.objects.get())
+    assert client.get("/item/").status_code == 200
+
+
+def test_a_kept_pass_ends_when_the_pass_does(season, buyer, facilitator, pass_cache):
+    client = Client()
+    bought(client, buyer)
+    AccessPass.objects.update(expires_at=timezone.now() + timedelta(seconds=0.3))
+    assert client.get("/item/").status_code == 200
+    time.sleep(0.35)
+    assert client.get("/item/").status_code == 402
+
+
+def test_a_cache_that_is_away_stops_nobody(season, buyer, facilitator, pass_cache, monkeypatch):
+    client = Client()
+    bought(client, buyer)
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError
+
+    for name in ("get", "add", "delete_many"):
+        monkeypatch.setattr(type(pass_cache), name, broken)
+    assert client.get("/item/").status_code == 200
+
+
+@pytest.mark.parametrize(("name", "found"), [("default", True), ("none", True), ("passes", False)])
+def test_a_cache_that_is_not_shared_is_an_error(pass_cache, paywall_settings, name, found):
+    paywall_settings(PASS_CACHE=name)
+    assert ("paywall.E014" in {message.id for message in checks.check_settings()}) is found

@@ -290,6 +290,7 @@ def lose_all(facilitator: Any) -> None:
     facilitator.settle = None
 
 
+@pytest.mark.slow
 def test_losses_of_a_day_never_exceed_the_limit_however_many_wallets(
     get, cheap, facilitator, paywall_settings
 ):

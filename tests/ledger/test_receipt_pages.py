@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import polib
@@ -15,7 +17,7 @@ from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
 
 import paywall
-from paywall import ledger
+from paywall import ledger, site_key
 from paywall.ledger import receipt_signature
 from paywall.models import Receipt
 from tests.helpers import BLOCK, claim
@@ -45,7 +47,7 @@ def test_a_person_gets_a_page_and_a_program_json(receipt, client):
     page = client.get(url(receipt), headers=HTML)
     assert page.headers["Content-Type"].startswith("text/html")
     text = page.content.decode()
-    assert "paid, and final on the chain" in text
+    assert "paid, for good" in text
     assert "0.01 USD" in text
     assert f"{url(receipt)}?format=json" in text
     assert client.get(url(receipt)).json()["number"] == 1
@@ -70,7 +72,7 @@ def test_anybody_can_check_the_signature(receipt, client):
     # As docs/selling.md says it, with no code of ours.
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     signer = Wallet.recover_message(encode_defunct(text=text), signature=signature["value"])
-    assert signer == signature["signer"] == receipt_signature.signer_address()
+    assert signer == signature["signer"] == site_key.address()
 
 
 @pytest.mark.parametrize(
@@ -94,19 +96,19 @@ def test_what_was_changed_is_not_genuine(receipt, client, change):
 def test_a_key_of_the_owners_choice(paywall_settings):
     wallet = Wallet.create()
     paywall_settings(RECEIPT_KEY=wallet.key.hex())
-    assert receipt_signature.signer_address() == wallet.address
+    assert site_key.address() == wallet.address
 
 
 def test_another_sites_key_is_another(settings):
-    one = receipt_signature.signer_address()
+    one = site_key.address()
     with override_settings(SECRET_KEY="another"):
-        assert receipt_signature.signer_address() != one
-    assert receipt_signature.signer_address() == one
+        assert site_key.address() != one
+    assert site_key.address() == one
 
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [("lost", "not paid"), ("settled", "has not made it final yet")],
+    [("lost", "not paid"), ("settled", "not final yet")],
 )
 def test_the_page_does_not_say_paid_of_what_is_not(receipt, client, state, words):
     receipt.payment.__class__.objects.all().move(
@@ -140,7 +142,7 @@ def test_purchases_take_as_many_queries_for_any_number(item, django_assert_num_q
         ledger.settled([payment], BLOCK.reference)
         payment.user = user
         payment.save(update_fields=["user"])
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         first = client.get("/paywall/purchases/")
     assert len(first.context["receipts"]) == 25
     second = client.get(f"/paywall/purchases/?before={first.context['older']}")
@@ -150,7 +152,20 @@ def test_purchases_take_as_many_queries_for_any_number(item, django_assert_num_q
 
 # ---------------------------------------------------------------------------- Languages
 
-BUYERS = ("payment_required.html", "receipt.html", "purchases.html", "receipt_mail.txt")
+TEMPLATES = Path(paywall.__file__).parent / "templates" / "paywall"
+BUYERS = (
+    *(
+        "payment_required.html",
+        "receipt.html",
+        "purchases.html",
+        "receipt_mail.txt",
+        "balance.html",
+        "prices.html",
+    ),
+    *(path.name for path in (TEMPLATES / "checkout").glob("*.html")),
+)
+SPOKEN = ("checkout", "holders/adoption.py", "rails/evm/checkout.py", "views.py")
+"""Code whose sentences buyers read."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -186,17 +201,35 @@ def test_the_compiled_catalogue_is_the_written_one(language):
 def test_placeholders_survive_translation(language):
     catalogue = polib.pofile(str(LOCALE / language / "LC_MESSAGES" / "django.po"))
     for entry in catalogue.translated_entries():
-        names = re.compile(r"%\(\w+\)s|%s|%d")
-        assert sorted(names.findall(entry.msgid)) == sorted(names.findall(entry.msgstr)), (
-            entry.msgid
-        )
+        names = re.compile(r"%\(\w+\)s|%s|%d|\{\w+\}")
+        originals = {*names.findall(entry.msgid), *names.findall(entry.msgid_plural)}
+        forms = list(entry.msgstr_plural.values()) or [entry.msgstr]
+        # “One reader” needs no number; the others do.
+        assert originals == set(names.findall(forms[-1])), entry.msgid
 
 
 def test_every_string_of_the_buyers_pages_is_in_the_catalogues():
     """The catalogues were made from the templates as they are."""
-    templates = Path(paywall.__file__).parent / "templates" / "paywall"
     known = {e.msgid for e in polib.pofile(str(LOCALE / "de" / "LC_MESSAGES" / "django.po"))}
-    for name in BUYERS:
-        text = (templates / name).read_text()
-        for string in re.findall(r'{% translate "([^"]+)"', text):
-            assert string in known, (name, string)
+    for path in TEMPLATES.rglob("*"):
+        if path.name not in BUYERS or path.parent.name in ("admin", "dashboard"):
+            continue
+        for string in re.findall(r"""{% translate ["'](.+?)["'] %}""", path.read_text()):
+            assert string in known, (path, string)
+    for sentence in spoken():
+        assert sentence in known, sentence
+
+
+def spoken() -> Iterator[str]:
+    """What is said to buyers in code."""
+    package = Path(paywall.__file__).parent
+    for name in SPOKEN:
+        found = package / name
+        for path in found.glob("*.py") if found.is_dir() else [found]:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+                    *("_", "gettext", "ngettext"),
+                ):
+                    first = node.args[0]
+                    if isinstance(first, ast.Constant):
+                        yield str(first.value)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from paywall.models import Account, Payment, PaymentEvent, Price, Receipt, Refund, Resource
 from paywall.models.payments import State
+from paywall.models.unguessable import unguessable
 from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import TOKENS
 from tests.conftest import PAY_TO
@@ -312,3 +313,9 @@ def test_the_owner_is_shown_what_only_a_person_can_resolve(item, account):
     make_payment(item, account, "refused", **closed)
     identities = Payment.objects.needing_attention().values_list("identity", flat=True)
     assert set(identities) == {"stuck", "lost", "given"}
+
+
+def test_a_public_id_begins_with_a_letter_or_a_digit(monkeypatch):
+    made = iter(["-dash", "_line", "=sum", "fine"])
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: next(made))
+    assert unguessable() == "fine"

@@ -14,7 +14,7 @@ from paywall.protocols.base import Goods
 from paywall.protocols.x402.requirements import requirements
 from paywall.protocols.x402.v2 import MAX_HEADER_CHARS
 from paywall.testing import encode
-from paywall.vocabulary import Offer, Outcome
+from paywall.vocabulary import Asked, Offer, Outcome
 
 PAY_TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 GOODS = Goods("A title", "A description", "text/html")
@@ -44,7 +44,7 @@ def offer(network: str = "eip155:84532", **changes: object) -> Offer:
 
 
 def header_of(challenge, url):
-    return challenge.headers(url)["PAYMENT-REQUIRED"]
+    return challenge.headers(Asked(url))["PAYMENT-REQUIRED"]
 
 
 V2 = {

@@ -80,6 +80,7 @@ def everything():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_sums_are_the_raw_sums_after_every_kind_of_move(make_resource, seed, settings):
     """A fortnight of payments at random, added up after each few moves, against plain Python."""

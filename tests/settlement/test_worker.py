@@ -168,8 +168,8 @@ def test_a_rail_that_breaks_breaks_no_other(item, monkeypatch, caplog):
         def tend(self, patience):
             raise RuntimeError("a rail broke")
 
-    well = list(registry.all_().values())
-    monkeypatch.setattr(registry, "who_can", lambda ability: [Broken(), *well])
+    who_can = registry.who_can
+    monkeypatch.setattr(registry, "who_can", lambda ability: [Broken(), *who_can(ability)])
     assert worker.land() == {}
     assert worker.confirm_payments() == {}
     assert caplog.text.count("a rail broke") >= 2

@@ -6,6 +6,7 @@ from . import views
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("paywall/", include("paywall.urls")),
+    path("", include("paywall.discovery.urls")),
     path("dashboard/", include("paywall.dashboard.urls")),
     path("articles/", include("site_demo.magazine.urls")),
     path("api/", include("site_demo.api.urls")),

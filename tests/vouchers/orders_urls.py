@@ -19,9 +19,8 @@ def order(request: HttpRequest, slug: str) -> HttpResponse:
     """The button on the page: an order for this browser."""
     sale = offers.load(slug)
     secret = holders.secret_of(request)
-    purpose = ledger.Purpose(
-        sale.resource_id, "GET", f"http://testserver/{slug}/", sale.policy, holders.hash_of(secret)
-    )
+    url = f"http://testserver{request.GET.get('at', f'/{slug}/')}"
+    purpose = ledger.Purpose(sale.resource_id, "GET", url, sale.policy, holders.hash_of(secret))
     made = ledger.open_order(sale.offers[0], purpose, seconds=600)
     ledger.order_sent_to(made, f"session-{made.public_id}")
     response = JsonResponse({"order": made.public_id})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from paywall.protocols.base import Goods, Part, Protocol
-from paywall.vocabulary import Credential, Offer, Outcome
+from paywall.vocabulary import Asked, Credential, Offer, Outcome
 
 SCHEME = "voucher "
 
@@ -37,6 +37,6 @@ class VoucherPart(Part):
     def __init__(self, prices: list[int]) -> None:
         self.prices = prices
 
-    def headers(self, url: str, code: str) -> Mapping[str, str]:
+    def headers(self, asked: Asked, code: str) -> Mapping[str, str]:
         price = ",".join(map(str, self.prices))
-        return {"WWW-Authenticate": f'Voucher realm="{url}", price="{price}"'}
+        return {"WWW-Authenticate": f'Voucher realm="{asked.url}", price="{price}"'}

@@ -41,8 +41,8 @@ def buyer(db) -> Client:
     return Client()
 
 
-def ordered(buyer: Client) -> str:
-    return str(buyer.get("/order/item/").json()["order"])
+def ordered(buyer: Client, at: str = "/item/") -> str:
+    return str(buyer.get("/order/item/", {"at": at}).json()["order"])
 
 
 def tell(order: str, charge: str = "one", amount: int = 10, **more: Any) -> int:
@@ -154,10 +154,12 @@ def test_what_is_sold_by_the_request_is_delivered_once(item, buyer):
 
 
 def test_a_view_that_fails_leaves_it_to_be_collected(item, buyer):
-    tell(ordered(buyer))
+    tell(ordered(buyer, at="/failing/"))
     assert buyer.get("/failing/").status_code == 500
-    assert buyer.head("/item/").status_code == 402
-    assert buyer.get("/item/").status_code == 200
+    assert buyer.head("/failing/").status_code == 402
+    assert buyer.get("/item/").status_code == 402, "it was paid for another URL"
+    assert buyer.get("/failing/").status_code == 500
+    assert Payment.objects.get().delivered_at is None
 
 
 def test_of_many_at_once_one_has_it(item, buyer):

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from paywall import holders
 from paywall.catalog import audiences
 from paywall.effects import query
 from paywall.entry import responses
@@ -29,6 +30,8 @@ class Visit:
     """As it is sold to everyone."""
     is_a_question: bool = False
     """Its method only asks about the resource: such a visit takes nothing up."""
+    is_part: bool = False
+    """It is for a part of a page, and the request asks for the page."""
     _quote: Quote | None = None
 
     @property
@@ -60,6 +63,30 @@ class Ticket:
     def mark(self, response: HttpResponseBase) -> None:
         """Put on the response what its reader should know."""
         responses.keep_private(response)
+
+
+class OfBrowser(Ticket):
+    """One whose holder has the browser's cookie from now on."""
+
+    def __init__(self, request: HttpRequest, secret: str) -> None:
+        self.request, self.secret = request, secret
+
+    def mark(self, response: HttpResponseBase) -> None:
+        super().mark(response)
+        holders.hand(self.request, response, self.secret)
+
+
+def is_prefetch(request: HttpRequest) -> bool:
+    """Whether a browser only fetches ahead (Fetch's `Sec-Purpose`): nobody reads that, so it costs
+    nobody what is free, and gets none of it."""
+    purpose = request.META.get("HTTP_SEC_PURPOSE") or request.META.get("HTTP_PURPOSE") or ""
+    return purpose.strip().lower().startswith("prefetch")
+
+
+def is_reading(request: HttpRequest) -> bool:
+    """Whether a person opens the page: no program, no link preview, no frame in another page."""
+    framed = request.META.get("HTTP_SEC_FETCH_DEST", "document") != "document"
+    return responses.wants_page(request) and not framed and not is_prefetch(request)
 
 
 class Way(ABC):

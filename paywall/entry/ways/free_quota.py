@@ -16,7 +16,7 @@ from paywall.models import Account, FreeUse, Price
 from paywall.rails import registry
 from paywall.rails.base import SignsIn, Unreachable
 
-from .base import Ticket, Way
+from .base import Ticket, Way, is_prefetch
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -65,13 +65,6 @@ class Taken:
 
     key: int
     left: int
-
-
-def is_prefetch(request: HttpRequest) -> bool:
-    """Whether a browser only fetches ahead (Fetch's `Sec-Purpose`): nobody reads that, so it costs
-    nobody a free request, and gets none."""
-    purpose = request.META.get("HTTP_SEC_PURPOSE") or request.META.get("HTTP_PURPOSE") or ""
-    return purpose.strip().lower().startswith("prefetch")
 
 
 def take_free(request: HttpRequest, free: tuple[Free, ...]) -> Taken | None:

@@ -1,4 +1,4 @@
-"""`manage.py paywall_reconcile`: the chain's transfers into our accounts against the ledger."""
+"""`manage.py paywall_reconcile`: what chains and Stripe say of our accounts against the ledger."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ SHOWN = 20
 
 class Command(BaseCommand):
     help = (
-        "Compare the chain with the ledger, both ways, in blocks that will stay. Exits with 1 "
-        "if something is missing or extra; with --strict also if other money came in."
+        "Compare the chain, in blocks that will stay, and Stripe's balance with the ledger, both "
+        "ways. Exits with 1 if something is missing or extra; with --strict also if other money "
+        "came in."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,7 +39,7 @@ class Command(BaseCommand):
             for rail in registry.who_can(Reconciles):
                 found += rail.reconcile(since, progress)
         except Unreachable as error:
-            raise CommandError(f"The chain cannot be read: {error}.", returncode=2) from error
+            raise CommandError(f"It cannot be read: {error}.", returncode=2) from error
         if options["json"]:
             self.stdout.write(json.dumps([comparison.json() for comparison in found]))
         else:
@@ -49,14 +50,17 @@ class Command(BaseCommand):
 
     def _tell(self, found: list[Comparison]) -> None:
         if not found:
-            self.stdout.write("No account has a node: there is nothing to compare.")
+            self.stdout.write(
+                "No account has a node, and none takes cards: there is nothing to compare."
+            )
         for comparison in found:
             for line in comparison.lines(SHOWN):
                 self.stdout.write(line)
             if comparison.agrees:
-                self.stdout.write(self.style.SUCCESS("  The chain and the ledger agree."))
+                self.stdout.write(self.style.SUCCESS(f"  {comparison.name} and the ledger agree."))
             else:
-                self.stdout.write(self.style.ERROR("  The chain and the ledger do not agree."))
+                told = f"  {comparison.name} and the ledger do not agree."
+                self.stdout.write(self.style.ERROR(told))
 
 
 def _time(text: str) -> datetime:

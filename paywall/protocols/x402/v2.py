@@ -12,14 +12,14 @@ from x402.schemas import PaymentRequirements as Requirements
 from paywall.protocols.base import ERROR, URL, Part, Protocol, fill, key
 from paywall.vocabulary import Credential
 
-from . import codec
+from . import codec, identifier, offer_receipt, sign_in
 from .requirements import can_say, names, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paywall.protocols.base import Goods
-    from paywall.vocabulary import Offer, Outcome
+    from paywall.vocabulary import Asked, Offer, Outcome
 
 MAX_HEADER_CHARS = 7_500
 """A response header beyond 8 KB, its name and all, breaks common proxies."""
@@ -46,12 +46,16 @@ class X402V2(Protocol):
             payload=payload.payload,
             takes=partial(names, payload.accepted.model_dump(by_alias=True)),
             resource_url=payload.resource.url if payload.resource else None,
+            idempotency_key=identifier.read(payload.extensions),
         )
 
     def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
         sayable = [offer for offer in offers if can_say(offer)]
         if not sayable:
             return None
+        extensions = {**identifier.extension(), **offer_receipt.extension()}
+        if goods.sign_in:
+            extensions[sign_in.NAME] = sign_in.extension(goods.sign_in)
         challenge = PaymentRequired(
             error=ERROR,
             resource=ResourceInfo(
@@ -60,11 +64,15 @@ class X402V2(Protocol):
                 mime_type=goods.mime_type or None,
             ),
             accepts=[Requirements.model_validate(requirements(offer)) for offer in sayable],
+            extensions=extensions or None,
         )
         return InHeader(challenge.model_dump(by_alias=True, exclude_none=True))
 
     def outcome(self, outcome: Outcome) -> Mapping[str, str]:
-        return {"PAYMENT-RESPONSE": codec.encode(settle_response(outcome, outcome.network))}
+        told = settle_response(outcome, outcome.network)
+        if receipt := offer_receipt.receipt(outcome):
+            told["extensions"] = receipt
+        return {"PAYMENT-RESPONSE": codec.encode(told)}
 
     def without_offer(self, code: str) -> Mapping[str, Any]:
         return {"x402Version": 2, "error": code}
@@ -73,21 +81,31 @@ class X402V2(Protocol):
 class InHeader(Part):
     """JSON as base64 in `PAYMENT-REQUIRED`, never longer than proxies take."""
 
-    __slots__ = ("_object", "_text")
+    __slots__ = ("_object", "_signs_in", "_signs_offers", "_text")
 
     def __init__(self, challenge: dict[str, Any]) -> None:
         self._object = challenge
         self._text = json.dumps(challenge, separators=(",", ":"))
+        extensions = challenge.get("extensions", {})
+        self._signs_in = sign_in.NAME in extensions
+        self._signs_offers = offer_receipt.NAME in extensions
 
-    def headers(self, url: str, code: str) -> Mapping[str, str]:
-        value = codec.encode_text(fill(self._text, url, code))
+    def headers(self, asked: Asked, code: str) -> Mapping[str, str]:
+        url = asked.url
+        text = fill(self._text, url, code)
+        if self._signs_in:
+            text = sign_in.fill(text, url)
+        if self._signs_offers:
+            text = offer_receipt.fill(text, url, self._object["accepts"])
+        value = codec.encode_text(text)
         if len(value) > MAX_HEADER_CHARS:
             value = self._shortened(url, code)
         return {"PAYMENT-REQUIRED": value}
 
     def _shortened(self, url: str, code: str) -> str:
-        """Leave out what a buyer can do without: first the prose, then the URL, then offers."""
-        short = dict(self._object)
+        """Leave out what a buyer can do without: first the prose and signing in, then the URL, then
+        offers."""
+        short = {key: value for key, value in self._object.items() if key != "extensions"}
         resource = {key: value for key, value in short["resource"].items() if key == "url"}
         short["resource"] = resource
         while True:

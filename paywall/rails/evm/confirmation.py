@@ -253,9 +253,10 @@ def _evidence(transfer: Transfer) -> Paid:
     return proof(transfer.transaction, transfer.block_number, transfer.block_hash, final=True)
 
 
-def block_before(node: Node, timestamp: float, last: int) -> Steps[int]:
-    """The newest block, up to `last`, that is not younger than that. Raises `NodeError`."""
-    low, high = 0, last
+def block_before(node: Node, timestamp: float, last: int, first: int = 0) -> Steps[int]:
+    """The newest block, from `first` to `last`, that is not younger than that; `first` if all of
+    them are. Raises `NodeError`."""
+    low, high = min(first, last), last
     while low < high:
         middle = (low + high + 1) // 2
         if (yield from node.block(middle)).timestamp <= timestamp:

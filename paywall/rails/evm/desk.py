@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall.admin.accounts import AccountForm
 from paywall.effects import run
 
-from . import networks, nodes, transfers
+from . import networks, nodes, plain, transfers
 from .rpc import NodeError
 from .terms import RAIL, terms_for
 from .terms import of as terms_of
@@ -146,10 +146,7 @@ def trial(request: HttpRequest, account: Account) -> dict[str, Any]:
         except NodeError as error:
             trouble = str(error)
     start = since if since.isdecimal() else str(head if head is not None else "")
-    uri = (
-        f"ethereum:{terms.asset}@{networks.chain_id(account.network)}/transfer"
-        f"?address={terms.pay_to}&uint256={units}"
-    )
+    uri = plain.uri(account.network, terms.asset, terms.pay_to, units)
     return {
         "amount": f"{Decimal(units).scaleb(-account.decimals):f} {account.symbol}",
         "is_testnet": networks.is_testnet(account.network),

@@ -34,6 +34,27 @@ NETWORKS = {
     )
 }
 
+PUBLIC_NODES = {
+    "eip155:1": "https://cloudflare-eth.com",
+    "eip155:137": "https://polygon-rpc.com",
+    "eip155:8453": "https://mainnet.base.org",
+    "eip155:42161": "https://arb1.arbitrum.io/rpc",
+    "eip155:43114": "https://api.avax.network/ext/bc/C/rpc",
+    "eip155:84532": "https://sepolia.base.org",
+    "eip155:43113": "https://api.avax-test.network/ext/bc/C/rpc",
+    "eip155:80002": "https://rpc-amoy.polygon.technology",
+    "eip155:421614": "https://sepolia-rollup.arbitrum.io/rpc",
+}
+"""Nodes that anybody may use: told to wallets that do not know a network."""
+
+COINS = {
+    "eip155:137": "POL",
+    "eip155:80002": "POL",
+    "eip155:43114": "AVAX",
+    "eip155:43113": "AVAX",
+}
+"""What gas is paid in, where it is not ETH."""
+
 
 def chain_id(network: str) -> int:
     """The chain id of a CAIP-2 network; `ValueError` if it is not an EVM network."""
@@ -53,6 +74,20 @@ def is_testnet(network: str) -> bool:
     """Whether the network's money is known to be play money."""
     known = NETWORKS.get(network)
     return known is not None and known.testnet
+
+
+def for_wallets(network: str, node: str = "") -> dict[str, object]:
+    """A network as wallets are told of it (EIP-3085); `node` instead of the public one."""
+    known = NETWORKS.get(network, Network(network, network))
+    coin = COINS.get(network, "ETH")
+    url = node or PUBLIC_NODES.get(network, "")
+    return {
+        "chainId": hex(chain_id(network)),
+        "chainName": known.title,
+        "nativeCurrency": {"name": coin, "symbol": coin, "decimals": 18},
+        "rpcUrls": [url] if url else [],
+        "blockExplorerUrls": [known.explorer] if known.explorer else [],
+    }
 
 
 def transaction_url(network: str, transaction: str) -> str | None:

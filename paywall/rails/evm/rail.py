@@ -16,6 +16,7 @@ from paywall.vocabulary import Rejected, Unknown
 
 from . import (
     batches,
+    checkout,
     checks,
     confirmation,
     exact,
@@ -25,6 +26,7 @@ from . import (
     networks,
     news,
     nodes,
+    orders,
     reconciliation,
     refunds,
     sign_in,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from django.db.models import Q
     from django.http import HttpRequest, HttpResponse
 
+    from paywall.checkout.methods import PaymentMethod
     from paywall.effects import Steps
     from paywall.models import Account, Payment, Refund
     from paywall.rails.base import Comparison, Facilitator, Seen
@@ -149,7 +152,7 @@ class EvmRail(Rail):
         return finding.find(charge, clue)
 
     def watch(self) -> Counter[str]:
-        return confirmation.watch()
+        return confirmation.watch() + orders.watch()
 
     def overlooked(self) -> Q:
         return confirmation.overlooked()
@@ -196,6 +199,11 @@ class EvmRail(Rail):
     def look_for_refund(self, refund: Refund) -> Steps[Seen]:
         return refunds.look(refund)
 
+    # --------------------------------------------------------------------- The reader
+
+    def payment_methods(self) -> Sequence[PaymentMethod]:
+        return checkout.Wallet(), checkout.Handler(), checkout.Transfer()
+
     # ----------------------------------------------------------------------- The desk
 
     def reference_url(self, network: str, reference: str) -> str | None:
@@ -238,6 +246,9 @@ class EvmRail(Rail):
         run(watch_gas())
 
     # ----------------------------------------------------------------- Beyond the shop
+
+    def can_sign_in(self) -> bool:
+        return sign_in.can()
 
     def signed_in(self, request: HttpRequest) -> str | None:
         return sign_in.signed_in(request)

@@ -59,6 +59,8 @@ class Comparison:
     refunds_missing: list[Refund] = field(default_factory=list)
     """Confirmed in the ledger, and not on the chain."""
 
+    name = "The chain"
+
     @property
     def agrees(self) -> bool:
         return (

@@ -11,8 +11,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from paywall import conf
 from paywall.catalog import declarations
-from paywall.models import Account, Audience, Price, Resource
+from paywall.models import Account, Audience, Meter, Price, Resource
+from paywall.rails.card.terms import account_for as card_account_for
 from paywall.rails.evm import networks
 from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import find_token
@@ -30,16 +32,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         account = self._account()
         self.stdout.write(f"Account: {account}")
+        self._cards()
         declarations.sync()
         for text in ARTICLES:
             self._article(text)
+        self._meter()
         self._path_rule()
+        self._ahead()
         for resource in Resource.objects.all():
             self._in_currency_of(account, resource)
         self.stdout.write(f"Articles: {Article.objects.count()}")
         if settings.DEBUG:
             self._superuser()
-        if not settings.PAYWALL["RPC_URLS"]:
+        if not settings.PAYWALL.get("RPC_URLS"):
             self.stdout.write(
                 self.style.WARNING(
                     "PAYWALL_RPC_URL is not set: payments will be taken, but none confirmed."
@@ -84,10 +89,26 @@ class Command(BaseCommand):
             account = same
             account.enabled = True
             account.save()
-        for other in Account.objects.filter(enabled=True).exclude(pk=account.pk):
+        for other in Account.objects.filter(rail="evm", enabled=True).exclude(pk=account.pk):
             other.enabled = False
             other.save()
         return account
+
+    def _cards(self) -> None:
+        """Cards for what costs enough, with a key of Stripe's in the environment."""
+        cards = conf.get().cards()
+        made = card_account_for("USD", cards.is_test) if cards is not None else None
+        known = Account.objects.filter(rail="card")
+        if made is not None and not known.filter(network=made.network, currency="USD").exists():
+            made.order = 1
+            made.save()
+        for account in known:
+            enabled = made is not None and account.network == made.network
+            if account.enabled != enabled:
+                account.enabled = enabled
+                account.save()
+        if made is not None:
+            self.stdout.write(f"Account: {made}")
 
     def _in_currency_of(self, account: Account, resource: Resource) -> None:
         """A price in the account's currency, if the environment chose another coin."""
@@ -96,11 +117,32 @@ class Command(BaseCommand):
             Price.objects.create(resource=resource, amount=price.amount, currency=account.currency)
 
     def _article(self, text: dict[str, str]) -> None:
-        words = {key: text[key] for key in ("title", "author", "teaser", "body")}
+        words: dict[str, Any] = {key: text[key] for key in ("title", "author", "teaser")}
+        # Lines of the file are not lines of the page.
+        paragraphs = text["body"].split("\n\n")
+        words["body"] = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+        words["in_part"] = bool(text.get("in_part"))
         article, _ = Article.objects.get_or_create(slug=text["slug"], defaults=words)
         if article.paywall_resource is None:
             slug = f"article-{article.slug}"
-            article.sell(Decimal(text["price"]), slug=slug, description=article.teaser)
+            article.sell(
+                Decimal(text["price"]), slug=slug, description=article.teaser, access="forever"
+            )
+
+    def _meter(self) -> None:
+        """So many articles a month are free for each browser: as many as the environment says."""
+        uses = getattr(settings, "PAYWALL_FREE_ARTICLES", 0)
+        meter = Meter.objects.filter(name="Articles").first()
+        if meter is None and uses:
+            meter = Meter(name="Articles")
+        if meter is not None:
+            meter.active, meter.uses = bool(uses), uses or meter.uses
+            meter.save()
+        for article in Article.objects.prefetch_related("paywall_resources"):
+            resource = article.paywall_resource
+            if resource is not None and meter is not None and resource.meter_id != meter.pk:
+                resource.meter = meter
+                resource.save()
 
     def _path_rule(self) -> None:
         """The archive is sold by its path; its view knows nothing of it. Three a day are free."""
@@ -126,6 +168,21 @@ class Command(BaseCommand):
                 free_per=Price.FreePer.ADDRESS,
                 free_every=Price.FreeEvery.DAY,
             )
+
+    def _ahead(self) -> None:
+        """What goes onto a balance: a card takes no ten cents."""
+        ahead, is_new = Resource.objects.get_or_create(
+            slug="ten-articles",
+            defaults={
+                "title": "Ten articles",
+                "description": "A dollar ahead, for whatever you read here.",
+                "mime_type": "text/html",
+                "access": Resource.Access.BALANCE,
+                "policy": Resource.Policy.BEFORE,
+            },
+        )
+        if is_new:
+            Price.objects.create(resource=ahead, amount=Decimal("1.00"), currency="USD")
 
     def _superuser(self) -> None:
         User = get_user_model()  # noqa: N806

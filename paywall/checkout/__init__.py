@@ -1,0 +1,1 @@
+"""The reader's side: the page that a person pays on."""

@@ -1,0 +1,168 @@
+"""What is sold to everyone, and where: read at most once a minute, in a few queries for all of
+it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import prefetch_related_objects
+from django.db.models.signals import post_delete, post_save
+from django.utils import timezone
+
+from paywall import durable
+from paywall.catalog import offers
+from paywall.decorators import finder_of
+from paywall.django_internals import views_with_routes
+from paywall.models import Account, Price, Resource
+from paywall.mounts import path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from paywall.vocabulary import Offer
+
+KEPT_FOR = 60
+"""Seconds for which a list is taken to be fresh; changes made in this process show at once."""
+MOST = 1_000
+"""Resources in it: those that were made last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Something that anybody may buy, and a path where it is sold."""
+
+    title: str
+    description: str
+    mime_type: str
+    access: str
+    pass_seconds: int | None
+    path: str
+    """Absolute; what varies stands in braces, as in OpenAPI."""
+    methods: tuple[str, ...]
+    prices: tuple[tuple[Decimal, str], ...]
+    """Amounts with their currencies."""
+    offers: tuple[Offer, ...]
+    changed_at: datetime
+
+    @property
+    def is_template(self) -> bool:
+        """Whether its path stands for many."""
+        return "{" in self.path
+
+
+_kept: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def all_() -> tuple[Listed, ...]:
+    """All of it, by path. Queries the database where what is kept is too old."""
+    with _lock:
+        if "until" not in _kept or time.monotonic() >= _kept["until"]:
+            _kept.update(found=tuple(_read()), until=time.monotonic() + KEPT_FOR)
+        found: tuple[Listed, ...] = _kept["found"]
+        return found
+
+
+def forget(**_: Any) -> None:
+    """Keep nothing: the next one who asks has it read anew."""
+    _kept.clear()
+
+
+@durable.read
+def _read() -> list[Listed]:
+    using, now = durable.alias(), timezone.now()
+    rows = Resource.objects.using(using).filter(active=True, listed=True).order_by("-pk")
+    resources = list(rows[:MOST])
+    prefetch_related_objects(resources, "sold_object")
+    accounts = list(Account.objects.using(using).filter(enabled=True).order_by("order", "pk"))
+    in_force: dict[int, list[Price]] = {}
+    priced = Price.objects.using(using).filter(
+        resource__in=[one.pk for one in resources], audience=None, amount__gt=0
+    )
+    for price in priced.in_force(now):
+        in_force.setdefault(price.resource_id, []).append(price)
+    declared = _declared()
+    found = []
+    for resource in resources:
+        prices = in_force.get(resource.pk, [])
+        takes = tuple(
+            offer
+            for price in prices
+            for account in accounts
+            if (offer := offers.made(price, account, resource.policy)) is not None
+        )
+        if not prices:
+            continue
+        for path, methods in _places(resource, declared):
+            found.append(
+                Listed(
+                    resource.title,
+                    resource.description,
+                    resource.mime_type,
+                    resource.access,
+                    resource.pass_seconds,
+                    path,
+                    methods,
+                    tuple((price.amount, price.currency) for price in prices),
+                    takes,
+                    max(resource.updated_at, *(price.valid_from for price in prices)),
+                )
+            )
+    return sorted(found, key=lambda one: (one.path, one.title))
+
+
+def _places(
+    resource: Resource, declared: dict[str, list[str]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where it is sold, and for which methods."""
+    if resource.access == Resource.Access.BALANCE:
+        if top_up := path_of("paywall:top_up", resource.slug):
+            yield top_up, ("GET",)
+        return
+    where = getattr(resource.sold_object, "get_absolute_url", None)
+    if where is not None:
+        yield where(), ("GET",)
+    if resource.path:
+        methods = tuple(part.strip() for part in resource.methods.split(",") if part.strip())
+        yield _template_of(resource.path), methods or ("GET",)
+    for path in declared.get(resource.slug, ()):
+        yield path, ("GET",)
+
+
+def _template_of(rule: str) -> str:
+    """A path rule as OpenAPI writes what varies: /archive/{path}."""
+    numbered = iter(range(1, 100))
+    parts = []
+    for segment in rule.split("/"):
+        if segment == "**":
+            parts.append("{path}")
+        elif "*" in segment:
+            parts.append(re.sub(r"\*", lambda _: f"{{part{next(numbered)}}}", segment))
+        else:
+            parts.append(segment)
+    return "/".join(parts)
+
+
+_CONVERTED = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
+
+
+def _declared() -> dict[str, list[str]]:
+    """Where the site's URLconf has views that sell a slug."""
+    found: dict[str, list[str]] = {}
+    for view, route in views_with_routes():
+        finder: Any = finder_of(view)
+        slug = finder.args[0] if finder is not None else None
+        if isinstance(slug, str):
+            found.setdefault(slug, []).append(_CONVERTED.sub(r"{\1}", route))
+    return found
+
+
+for _model in (Resource, Price, Account):
+    post_save.connect(forget, sender=_model, dispatch_uid=f"paywall.listing.{_model.__name__}")
+    post_delete.connect(forget, sender=_model, dispatch_uid=f"paywall.listing.{_model.__name__}")

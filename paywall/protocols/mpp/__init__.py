@@ -1,0 +1,1 @@
+"""MPP, the Machine Payments Protocol: HTTP authentication by payment (draft-httpauth-payment)."""
