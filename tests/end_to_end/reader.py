@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from eth_account.messages import encode_defunct, encode_typed_data
 
 from site_demo.chain.local import CHAIN_ID, LocalChain
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 INJECTED = (Path(__file__).parent / "injected.js").read_text()
+
+
+def each_look(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of what is seen, by `phone` and `scheme`."""
+    for marked in (
+        pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"]),
+        pytest.mark.parametrize("scheme", ["light", "dark"]),
+    ):
+        test = marked(test)
+    return test
 
 
 class WalletError(Exception):
@@ -97,6 +108,8 @@ class Reader:
     ) -> None:
         self.site, self.wallets = site, {wallet.rdns: wallet for wallet in wallets}
         self.scripted = options.get("java_script_enabled", True)
+        self.kind = f"{'phone' if phone else 'desktop'}-{options.get('color_scheme', 'light')}"
+        self.problems: list[str] = []
         width, height = (390, 844) if phone else (1280, 860)
         options = {"viewport": {"width": width, "height": height}, **options}
         if phone:
@@ -151,13 +164,14 @@ class Reader:
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{picture}.png", full_page=True)
 
-    def look(self, folder: str, state: str, kind: str) -> list[str]:
-        """A picture of a state of the page, which must fit the window's width; and what axe-core
-        finds in it."""
+    def look(self, folder: str, state: str) -> None:
+        """A picture of a state of the page, which must fit the window's width; what axe-core finds
+        in it is added to `problems`."""
+        self.page.wait_for_timeout(100)
         width = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{state}: it has to be scrolled sideways"
-        self.take(f"{folder}/{state}-{kind}")
-        return [f"{state}: {problem}" for problem in self.axe()]
+        self.take(f"{folder}/{state}-{self.kind}")
+        self.problems += [f"{state}: {problem}" for problem in self.axe()]
 
     def axe(self) -> list[str]:
         """What axe-core finds serious or critical, in its words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from tests.stripe_double import Stripe
 
 from .browser import PATIENCE, browser
 from .conftest import Site
-from .reader import Reader, Wallet
+from .reader import Reader, Wallet, each_look
 
 PATH = "/articles/deep-archive/"
 """Costs a dollar."""
@@ -233,17 +234,12 @@ def test_killed_while_it_is_spent(chrome, card_site, stripe, point):
     person.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@each_look
 def test_what_a_balance_looks_like(chrome, card_site, stripe, phone, scheme):
     site = card_site()
     person = Reader(chrome, site.url, phone=phone, color_scheme=scheme)
     page = person.page
-    problems: list[str] = []
-    kind = f"{'phone' if phone else 'desktop'}-{scheme}"
-
-    def look(state: str) -> None:
-        problems.extend(person.look("balances", state, kind))
+    look = partial(person.look, "balances")
 
     person.open(CHEAP)
     look("402-none")
@@ -263,7 +259,7 @@ def test_what_a_balance_looks_like(chrome, card_site, stripe, phone, scheme):
     look("asked-back")
     page.goto(f"{site.url}/paywall/purchases/")
     look("purchases")
-    assert problems == []
+    assert person.problems == []
     person.close()
 
 
@@ -298,17 +294,12 @@ def test_killed_at_any_point_it_is_paid_once(chrome, card_site, stripe, point):
     person.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@each_look
 def test_what_is_seen(chrome, card_site, stripe, phone, scheme):
     site = card_site()
     person = Reader(chrome, site.url, phone=phone, color_scheme=scheme)
     page = person.page
-    problems: list[str] = []
-    kind = f"{'phone' if phone else 'desktop'}-{scheme}"
-
-    def look(state: str) -> None:
-        problems.extend(person.look("cards", state, kind))
+    look = partial(person.look, "cards")
 
     person.open(PATH)
     look("402")
@@ -329,5 +320,5 @@ def test_what_is_seen(chrome, card_site, stripe, phone, scheme):
     person.open(f"/paywall/orders/{order}/")
     expect(page.locator("main")).to_contain_text("Your payment has arrived")
     look("paid")
-    assert problems == []
+    assert person.problems == []
     person.close()

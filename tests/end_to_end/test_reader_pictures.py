@@ -4,6 +4,7 @@ axe-core here, and by people in var/pictures."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from eth_account import Account
@@ -13,7 +14,7 @@ from site_demo.chain.local import LocalChain, account
 
 from .browser import browser
 from .conftest import SELLER, Site
-from .reader import Reader, Wallet, declines
+from .reader import Reader, Wallet, declines, each_look
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +28,14 @@ def pay_by_transfer(chain: LocalChain, units: int) -> str:
     return chain.send("transfer(address,uint256)", SELLER, units, sender=6)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@each_look
 def test_each_state(chrome, make_site, chain, phone, scheme):
     site: Site = make_site(PAYWALL_FREE_ARTICLES="0").start()
     wallet = Wallet(Account.create(), chain)
     other = Wallet(Account.create(), chain, name="Another wallet")
     person = Reader(chrome, site.url, wallet, other, phone=phone, color_scheme=scheme)
     page = person.page
-    problems: list[str] = []
-    kind = f"{'phone' if phone else 'desktop'}-{scheme}"
-
-    def look(state: str) -> None:
-        page.wait_for_timeout(100)
-        problems.extend(person.look("readers", state, kind))
+    look = partial(person.look, "readers")
 
     person.open("/articles/deep-archive/")
     look("402")
@@ -87,4 +82,4 @@ def test_each_state(chrome, make_site, chain, phone, scheme):
     expect(page.locator("html[data-wallet-ready]")).to_be_attached()
     look("wallet-new")
     person.close()
-    assert problems == []
+    assert person.problems == []
