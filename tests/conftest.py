@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +31,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
+
+sys.dont_write_bytecode = False
+"""pytest keeps the modules that it rewrites: made anew they take each worker some seconds."""
+
+END_TO_END = Path(__file__).parent / "end_to_end"
 
 LONGEST = ("test_soak", "test_machine", "test_desk", "test_demo", "test_crashes", "test_clients")
 """Files that take longest, in this order: begun first, they end with the others, not after them."""
@@ -60,6 +68,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.endswith(EVERY_PAIR):
             item.add_marker("every_pair")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """All of end_to_end is slow: the inner loop does not even import browsers and nodes."""
+    is_inner_loop = config.option.markexpr == "not slow"
+    return True if is_inner_loop and collection_path == END_TO_END else None
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: looked through by every collection, it would cost 5 % of a run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 # `--hypothesis-profile nightly` for long runs.

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -165,12 +165,23 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """A server of its own, and its URL."""
-    server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    # Headers and body in one packet: in two, the second waits for 40 ms (Nagle, delayed ACK).
+    handler.wbufsize = -1
+    server, stopped = _Server(("127.0.0.1", 0), handler), threading.Event()
+
+    def serve() -> None:
+        while not stopped.is_set():
+            server.handle_request()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.shutdown()
+        stopped.set()
+        with suppress(OSError):
+            socket.create_connection(server.server_address, timeout=1).close()
+        thread.join()
         server.server_close()
 
 

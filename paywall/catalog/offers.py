@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import Q, prefetch_related_objects
+from django.db.models import prefetch_related_objects
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
@@ -256,8 +256,8 @@ def identities(credential: Credential) -> list[str]:
 
 def _load(reference: Reference, stale_at: float) -> ForSale:
     using = durable.alias()
-    by = {"slug": reference} if isinstance(reference, str) else {"pk": reference}
-    resource = Resource.objects.using(using).select_related("meter", "bundle").filter(**by).first()
+    column = "slug" if isinstance(reference, str) else "id"
+    resource = next(iter(Resource.objects.using(using).raw(_ONE % column, [reference])), None)
     if resource is None:
         raise NotForSale(f"There is no resource {reference!r}.")
     if not resource.active:
@@ -266,7 +266,8 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     now = timezone.now()
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
     since = now - offer_timeout
-    accounts = list(Account.objects.using(using).filter(Q(enabled=True) | Q(disabled_at__gt=since)))
+    since_ = connections[using].ops.adapt_datetimefield_value(since)
+    accounts = list(Account.objects.using(using).raw(_ACCOUNTS, [since_]))
     prices = _prices(resource, now, since)
     for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
     has_passes = resource.access != _BY_REQUEST or _bundle(resource) is not None
@@ -444,6 +445,8 @@ def _ended_tier(
     return _tier(audience, make(own), ())
 
 
+_ONE = 'SELECT * FROM paywall_resource WHERE "%s" = %%s'
+_ACCOUNTS = 'SELECT * FROM paywall_account WHERE enabled OR disabled_at > %s ORDER BY "order", id'
 _IN_FORCE = """
 SELECT p.* FROM paywall_price p
 WHERE p.resource_id = %s AND p.valid_from <= %s AND (p.valid_from > %s OR NOT EXISTS (
@@ -455,8 +458,8 @@ WHERE p.resource_id = %s AND p.valid_from <= %s AND (p.valid_from > %s OR NOT EX
 ))
 ORDER BY p.valid_from DESC, p.id DESC
 """
-"""Written out: this is asked each second of each resource that is looked at, and Django takes
-longer to put it together than a database to answer."""
+"""Written out: these are asked each second of each resource that is looked at, and Django takes
+longer to put them together than a database to answer."""
 
 
 def _prices(
