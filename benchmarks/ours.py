@@ -64,7 +64,7 @@ def on_credit(number: int) -> None:
     from paywall import ledger
     from paywall.catalog import offers
     from paywall.models import Resource
-    from paywall.rails.evm import exact
+    from paywall.rails.evm import schemes
     from paywall.vocabulary import Credential
 
     resource = Resource.objects.get(slug="ticker")
@@ -72,7 +72,7 @@ def on_credit(number: int) -> None:
     purpose = ledger.Purpose(resource.pk, "GET", "http://localhost/api/ticker/")
     for payload in payloads(account(2), number):
         credential = Credential("x402/2", "exact", NETWORK, payload)
-        authorization = exact.named("exact").read(credential, sold, time.time(), 5)
+        authorization = schemes.named("exact").read(credential, sold, time.time(), 5)
         payment, _ = ledger.claim(
             authorization, sold, purpose, protocol="x402/2", hold=60, ask_credit=True
         )

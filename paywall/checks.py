@@ -403,11 +403,13 @@ def _routes(
 
 def _check_declared() -> Iterator[CheckMessage]:
     from paywall.catalog import offers
-    from paywall.exceptions import NotForSale
+    from paywall.exceptions import NobodySettles, NotForSale
 
     for declaration in declarations.declared():
         try:
-            offers.load(declaration.slug)
+            offers.load(declaration.slug, ask=False)
+        except NobodySettles:
+            continue  # nobody was asked yet, or said so: `check_account` knows
         except NotForSale as error:
             yield Warning(
                 f"{error} The view that sells it answers 503: "

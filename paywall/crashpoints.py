@@ -30,6 +30,7 @@ POINTS = (
     "card: paid",
     "balance: spent",
     "balance: used",
+    "stream: counted",
 )
 
 _chosen = os.environ.get("PAYWALL_DIE_AT", "")

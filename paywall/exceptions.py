@@ -137,6 +137,14 @@ class NotForSale(PaywallError):
     """
 
 
+class NobodySettles(NotForSale):
+    """The resource is charged by use, and nobody who settles so is known: 503 as well."""
+
+
+class UsageNotTold(PaywallError):
+    """A view that is charged by use did not say what it used: it failed, and nothing is taken."""
+
+
 class Refused(PaywallError):
     """The credential is not accepted. Nothing was charged by this request.
 

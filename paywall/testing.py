@@ -34,6 +34,30 @@ TYPES = {
     ]
 }
 
+PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
+PROXY_UP_TO = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"
+"""Whom a wallet approves for a token, and who alone may spend what it signs."""
+
+UP_TO_TYPES = {
+    "PermitWitnessTransferFrom": [
+        {"name": "permitted", "type": "TokenPermissions"},
+        {"name": "spender", "type": "address"},
+        {"name": "nonce", "type": "uint256"},
+        {"name": "deadline", "type": "uint256"},
+        {"name": "witness", "type": "Witness"},
+    ],
+    "TokenPermissions": [
+        {"name": "token", "type": "address"},
+        {"name": "amount", "type": "uint256"},
+    ],
+    "Witness": [
+        {"name": "to", "type": "address"},
+        {"name": "facilitator", "type": "address"},
+        {"name": "validAfter", "type": "uint256"},
+    ],
+}
+"""What is signed for what is charged by use: Permit2, with the witness of x402's scheme `upto`."""
+
 
 def challenge_of(response: Any) -> dict[str, Any]:
     """The v2 challenge in a response's header."""
@@ -60,6 +84,13 @@ def encode(data: Any) -> str:
 
 def _unpadded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _numbers(message: Any) -> Any:
+    """Decimal strings as the numbers that are signed."""
+    if isinstance(message, dict):
+        return {key: _numbers(value) for key, value in message.items()}
+    return int(message) if message.isdecimal() else message
 
 
 @dataclass
@@ -98,21 +129,55 @@ class Buyer:
         signable = encode_typed_data(full_domain, TYPES, message)
         return "0x" + self.account.sign_message(signable).signature.hex().removeprefix("0x")
 
+    def allow(self, offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        """What is signed for an offer that is charged by use, with fields changed before. The
+        wallet must have approved Permit2; a double of a facilitator does not ask for that."""
+        extra = offer["extra"]
+        return {
+            "from": self.account.address,
+            "permitted": {"token": offer["asset"], "amount": offer["amount"]},
+            "spender": PROXY_UP_TO,
+            "nonce": str(secrets.randbits(256)),
+            "deadline": str(int(time.time()) + offer["maxTimeoutSeconds"]),
+            "witness": {
+                "to": offer["payTo"],
+                "facilitator": extra["facilitatorAddress"],
+                "validAfter": "0",
+            },
+            **changes,
+        }
+
+    def sign_allowed(self, permit: dict[str, Any], offer: dict[str, Any]) -> str:
+        """The EIP-712 signature of what `allow` returns."""
+        chain_id = int(offer["network"].split(":")[1])
+        domain = {"name": "Permit2", "chainId": chain_id, "verifyingContract": PERMIT2}
+        message = {key: value for key, value in permit.items() if key != "from"}
+        signed = self.account.sign_message(
+            encode_typed_data(domain, UP_TO_TYPES, _numbers(message))
+        )
+        return "0x" + signed.signature.hex().removeprefix("0x")
+
+    def _signed(self, offer: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        if offer["scheme"] == "upto":
+            permit = self.allow(offer, **changes)
+            return {
+                "signature": self.sign_allowed(permit, offer),
+                "permit2Authorization": permit,
+            }
+        authorization = self.authorize(offer, **changes)
+        return {"signature": self.sign(authorization, offer), "authorization": authorization}
+
     def payload(self, response: Any, **changes: Any) -> dict[str, Any]:
-        """A v2 payment payload for a 402 response. `changes` go into the authorization."""
+        """A v2 payment payload for a 402 response. `changes` go into what is signed."""
         challenge = challenge_of(response)
         offer = challenge["accepts"][0]
-        authorization = self.authorize(offer, **changes)
         # Where the URL is too long for a header, the challenge leaves the resource out.
         resource = {"resource": challenge["resource"]} if "resource" in challenge else {}
         return {
             "x402Version": 2,
             **resource,
             "accepted": offer,
-            "payload": {
-                "signature": self.sign(authorization, offer),
-                "authorization": authorization,
-            },
+            "payload": self._signed(offer, changes),
         }
 
     def payload_v1(self, response: Any, **changes: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ rail knows a movement of money (a transaction's hash, say).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ class Offer:
     """The price is one that a coupon makes."""
     upfront: bool = False
     """The money is taken before the work is done."""
+    at_most: bool = False
+    """The amount is the most; what the request used is taken."""
 
     def snapshot(self) -> dict[str, Any]:
         """The offer as JSON to keep; `from_snapshot` reads it back."""
@@ -109,6 +111,9 @@ class Claim:
     network: str = ""
     proven: bool = True
     """Whether all was checked here that can be; if not, somebody who knows better must say so."""
+    is_signed: bool = False
+    """Where it is not proven: whether only that is left to ask which no signature says, as for what
+    the payer once allowed. Once somebody said so, it is as good as a proven one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,13 @@ class Charge:
     url: str
     identity: str
     """By which the claim is known, whoever asks again."""
+    amount: int | None = None
+    """So much is to be taken of what was offered at most; None: all of it."""
+
+    @property
+    def wanted(self) -> Offer:
+        """The offer, at what is to be taken."""
+        return self.offer if self.amount is None else replace(self.offer, amount=self.amount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from x402.mechanisms.evm import constants as official
 
 from paywall.testing import TYPES
 
 TX = "0x" + "ab" * 32
+FACILITATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+"""For whom buyers sign what is charged by use."""
 
 
 @dataclass
@@ -53,7 +56,7 @@ def success(transaction: Any = TX, **more: Any) -> Answer:
             "success": True,
             "transaction": transaction() if callable(transaction) else transaction,
             "network": request["paymentRequirements"]["network"],
-            "payer": request["paymentPayload"]["payload"]["authorization"]["from"],
+            "payer": signed_in(request)["from"],
             **more,
         }
 
@@ -80,6 +83,7 @@ class Double:
     url: str = ""
     settle: Answer | list[Answer] | None = None
     verify: Answer | None = None
+    supported: Answer | None = None
     balances: dict[str, int] = field(default_factory=dict)
     """What wallets have, in atomic units; those that are not in it have plenty."""
     used: set[tuple[str, str]] = field(default_factory=set)
@@ -91,6 +95,8 @@ class Double:
         return [body for where, body, _ in self.requests if where == path]
 
     def answer(self, path: str, request: dict[str, Any]) -> Answer:
+        if path == "/supported":
+            return self.supported or self._what_it_supports()
         if path == "/verify":
             return self.verify or self._honest_verify(request)
         if isinstance(self.settle, list):
@@ -104,19 +110,29 @@ class Double:
     def _honest_settle(self, request: dict[str, Any]) -> Answer:
         if reason := self.why_not(request):
             return failure(reason)
-        signed = request["paymentPayload"]["payload"]["authorization"]
+        signed, wanted = signed_in(request), request["paymentRequirements"]
         payer = signed["from"]
         self.used.add((payer, signed["nonce"]))
         if payer in self.balances:
-            self.balances[payer] -= int(signed["value"])
+            self.balances[payer] -= int(wanted["amount"])
+        if wanted["scheme"] == "upto":
+            return success(amount=wanted["amount"])
         return success()
+
+    def _what_it_supports(self) -> Answer:
+        extra = {"facilitatorAddress": FACILITATOR}
+        kinds = [
+            {"x402Version": 2, "scheme": "exact", "network": "eip155:84532"},
+            {"x402Version": 2, "scheme": "upto", "network": "eip155:84532", "extra": extra},
+        ]
+        return Answer(body={"kinds": kinds, "extensions": [], "signers": {}})
 
     def why_not(self, request: dict[str, Any]) -> str:
         """What x402 calls what is wrong with a payment; "" if nothing is."""
         payload, wanted = request["paymentPayload"]["payload"], request["paymentRequirements"]
         signed, now = payload.get("authorization"), time.time()
         if signed is None:
-            return ""  # Permit2: tested against the official one
+            return self._why_not_up_to(request) if wanted["scheme"] == "upto" else ""
         name = "invalid_exact_evm_payload_"
         if signed["to"].lower() != wanted["payTo"].lower():
             return f"{name}recipient_mismatch"
@@ -133,6 +149,36 @@ class Double:
         if self.balances.get(signed["from"], 10**18) < int(signed["value"]):
             return "insufficient_funds"
         return ""
+
+    def _why_not_up_to(self, request: dict[str, Any]) -> str:
+        """Scheme `upto`; exact by Permit2 is tested against the official facilitator."""
+        wanted, accepted = request["paymentRequirements"], request["paymentPayload"]["accepted"]
+        payload, signed = request["paymentPayload"]["payload"], signed_in(request)
+        most = int(signed["permitted"]["amount"])
+        if accepted["amount"] != signed["permitted"]["amount"]:
+            return "permit2_amount_mismatch"
+        if int(wanted["amount"]) > most:
+            return "invalid_upto_evm_payload_settlement_exceeds_amount"
+        if signed["witness"]["to"] != wanted["payTo"]:
+            return "invalid_permit2_recipient_mismatch"
+        if signed["witness"]["facilitator"] != FACILITATOR:
+            return "upto_facilitator_mismatch"
+        if int(signed["deadline"]) <= time.time() + 6:
+            return "permit2_deadline_expired"
+        if up_to_signer_of(payload["signature"], signed, wanted) != signed["from"]:
+            return "invalid_permit2_signature"
+        if (signed["from"], signed["nonce"]) in self.used:
+            return "permit2_invalid_nonce"
+        if self.balances.get(signed["from"], 10**18) < int(wanted["amount"]):
+            return "permit2_insufficient_balance"
+        return ""
+
+
+def signed_in(request: dict[str, Any]) -> dict[str, Any]:
+    """What the buyer signed: an authorization, or a permit."""
+    payload = request["paymentPayload"]["payload"]
+    found: dict[str, Any] = payload.get("authorization") or payload["permit2Authorization"]
+    return found
 
 
 def signer_of(payload: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -152,6 +198,25 @@ def signer_of(payload: dict[str, Any], wanted: dict[str, Any]) -> str:
         return str(Account.recover_message(signable, signature=payload["signature"]))
     except Exception:
         return ""
+
+
+def up_to_signer_of(signature: str, signed: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Who signed what is charged by use, by the official package's words."""
+    witness, permitted = signed["witness"], signed["permitted"]
+    message = {
+        "permitted": {"token": permitted["token"], "amount": int(permitted["amount"])},
+        "spender": official.X402_UPTO_PERMIT2_PROXY_ADDRESS,
+        "nonce": int(signed["nonce"]),
+        "deadline": int(signed["deadline"]),
+        "witness": {**witness, "validAfter": int(witness["validAfter"])},
+    }
+    domain = {
+        "name": "Permit2",
+        "chainId": int(wanted["network"].split(":")[1]),
+        "verifyingContract": official.PERMIT2_ADDRESS,
+    }
+    signable = encode_typed_data(domain, official.UPTO_PERMIT2_WITNESS_TYPES, message)
+    return str(Account.recover_message(signable, signature=signature))
 
 
 class _Server(ThreadingHTTPServer):
@@ -192,8 +257,14 @@ def facilitator() -> Iterator[Double]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            if self.path == "/supported":
+                self.do_POST()
+            else:
+                self.send_error(501)
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
             with double.lock:
                 double.requests.append((self.path, body, dict(self.headers)))
                 double.connections.add(self.client_address)

@@ -9,8 +9,9 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connections
 from django.test import override_settings
+from django.utils import timezone
 
-from paywall.models import Account, Resource
+from paywall.models import Account, FacilitatorHealth, Resource
 from paywall.rails.evm.terms import account_for
 from paywall.schedule import BEAT_SCHEDULE
 from tests.conftest import PAY_TO
@@ -25,7 +26,7 @@ def ids() -> set[str]:
 @pytest.fixture
 def well_kept(account, make_resource, settings, paywall_settings):
     """A site that has done everything right."""
-    for slug in ("item", "absent", "declared", "forecast", "report", "broken", "jobs"):
+    for slug in ("item", "absent", "declared", "forecast", "report", "broken", "jobs", "metered"):
         Resource.objects.filter(slug=slug).delete()
         make_resource(slug)
     settings.DEBUG = True
@@ -90,6 +91,16 @@ def test_somebody_has_to_confirm(well_kept, settings):
 def test_nobody_can_pay_without_an_account(well_kept):
     Account.objects.all().delete()
     assert ids() == {"paywall.W010"}
+
+
+def test_what_nobody_settles_by_use_is_named(well_kept):
+    """As far as that is known: a check asks nobody."""
+    assert "paywall.W019" not in ids()
+    asked = FacilitatorHealth.objects.create(name="default", asked_at=timezone.now())
+    assert "paywall.W019" in ids()
+    asked.supported = {"upto": {"eip155:84532": PAY_TO}, "signers": [PAY_TO]}
+    asked.save()
+    assert "paywall.W019" not in ids()
 
 
 def test_a_declared_resource_that_cannot_be_sold_is_named(well_kept):

@@ -95,6 +95,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                     "network",
                     "payer",
                     "authorized",
+                    "used",
                     "captured",
                     "fee",
                     "transaction",

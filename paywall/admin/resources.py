@@ -109,7 +109,17 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
         (None, {"fields": ["title", "slug", "description", "mime_type", "active", "listed"]}),
         (
             _("Selling"),
-            {"fields": ["policy", "access", "pass_seconds", "bundle", "meter", "payment_header"]},
+            {
+                "fields": [
+                    "policy",
+                    "access",
+                    "pass_seconds",
+                    "by_use",
+                    "bundle",
+                    "meter",
+                    "payment_header",
+                ]
+            },
         ),
         (_("Where"), {"fields": ["path", "methods", "of_object"]}),
         (_("Dates"), {"fields": ["created_at", "updated_at"]}),

@@ -41,7 +41,16 @@ _views: dict[str, str] = {}
 POLICIES = ("after", "before", "background")
 ACCESSES = ("request", "period", "forever")
 FIELDS = frozenset(
-    {"title", "description", "mime_type", "policy", "access", "pass_seconds", "payment_header"}
+    {
+        "title",
+        "description",
+        "mime_type",
+        "policy",
+        "access",
+        "pass_seconds",
+        "payment_header",
+        "by_use",
+    }
 )
 
 
@@ -97,6 +106,10 @@ def _check(slug: str, currency: str | None, more: dict[str, Any]) -> None:
         trouble = "a pass for a time (access='period') needs its duration: pass_seconds=86400"
     elif access != "period" and seconds is not None:
         trouble = "pass_seconds goes with access='period'"
+    elif more.get("by_use") and (access != "request" or more.get("policy") == "before"):
+        trouble = (
+            "by_use is for one request, and known after the view: access='request', not before"
+        )
     elif more.get("payment_header", "") not in ("", "authorization", "own"):
         trouble = "payment_header is authorization or own"
     elif len(str(more.get("title", ""))) > 200 or len(str(more.get("mime_type", ""))) > 100:

@@ -23,14 +23,14 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import conf, durable
-from paywall.exceptions import Code, NotForSale, Refused
+from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
 from paywall.models import Account, Audience, Meter, Price, Resource
 from paywall.models.literals import Literal
 from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
 from paywall.protocols.challenge import Challenge
 from paywall.rails import registry as rails
-from paywall.rails.base import HasMinimum, Reads, SignsIn
+from paywall.rails.base import HasMinimum, Meters, Rail, Reads, SignsIn
 from paywall.vocabulary import Credential, Offer
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,8 @@ class ForSale:
     """A resource whose passes open this one too."""
     meter: Metering | None = None
     """How some of it is free each month."""
+    by_use: bool = False
+    """Whether its price is the most, and the view says what a request used."""
     tiers: tuple[Tier, ...] = ()
     """What audiences pay instead of everyone's price."""
     _combined: dict[tuple[int, ...], ForSale] = field(default_factory=dict, compare=False)
@@ -183,11 +185,14 @@ def peek(reference: Reference) -> ForSale | None:
     return found if found is not None and time.monotonic() < found.stale_at else None
 
 
-def load(reference: Reference) -> ForSale:
-    """A resource from the database, kept for a while. Raises `NotForSale`."""
+def load(reference: Reference, *, ask: bool = True) -> ForSale:
+    """A resource from the database, kept for a while. Raises `NotForSale`.
+
+    For what is charged by use, `ask` who settles it, where that is not known yet.
+    """
     load_patiently = durable.read(_load)
     started = time.monotonic()
-    found = load_patiently(reference, started + conf.get().cache_seconds)
+    found = load_patiently(reference, started + conf.get().cache_seconds, ask)
     with _lock:
         _cache.pop(reference, None)
         while len(_cache) >= MAX_CACHED:
@@ -254,7 +259,7 @@ def identities(credential: Credential) -> list[str]:
     return found
 
 
-def _load(reference: Reference, stale_at: float) -> ForSale:
+def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     using = durable.alias()
     column = "slug" if isinstance(reference, str) else "id"
     resource = next(iter(Resource.objects.using(using).raw(_ONE % column, [reference])), None)
@@ -272,9 +277,16 @@ def _load(reference: Reference, stale_at: float) -> ForSale:
     for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
     has_passes = resource.access != _BY_REQUEST or _bundle(resource) is not None
     signs_in = has_passes or any(p.free_per == _BY_WALLET for p, _ in prices)
-    make = partial(_for_sale, resource, accounts=accounts, stale_at=stale_at, signs_in=signs_in)
+    make = partial(
+        _for_sale, resource, accounts=accounts, stale_at=stale_at, signs_in=signs_in, ask=ask
+    )
     sale = make(for_everyone)
     if not sale.offers and not _is_paid_ahead(sale):
+        if resource.by_use and sale.prices.keys() & {account.currency for account in accounts}:
+            raise NobodySettles(
+                f"Resource {resource.slug!r} is charged by use, and no facilitator is known that "
+                "settles so: x402's scheme `upto`."
+            )
         raise NotForSale(
             f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
             "in the price's currency; or something that tops up a balance of that currency."
@@ -289,6 +301,7 @@ def _for_sale(
     accounts: list[Account],
     stale_at: float,
     signs_in: bool,
+    ask: bool,
 ) -> ForSale:
     """A resource at some prices; there may be no offer among them."""
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
@@ -296,7 +309,7 @@ def _for_sale(
     former = []
     for price, superseded_at in prices:
         for account in accounts:
-            offer = made(price, account, resource.policy)
+            offer = made(price, account, resource, ask=ask)
             if offer is None:
                 continue
             ended = min((t for t in (superseded_at, account.disabled_at) if t), default=None)
@@ -325,6 +338,7 @@ def _for_sale(
         stale_at=stale_at,
         sign_in=sign_in,
         bundle_id=_bundle(resource),
+        by_use=resource.by_use,
         meter=_metering(resource.meter),
     )
 
@@ -483,9 +497,8 @@ def _prices(
     return result
 
 
-def made(price: Price, account: Account, policy: str) -> Offer | None:
-    """Price x account (`policy` is the resource's), or None where the one cannot be paid with the
-    other."""
+def made(price: Price, account: Account, resource: Resource, *, ask: bool = False) -> Offer | None:
+    """Price x account, or None where the resource's price cannot be paid there."""
     if price.currency != account.currency or not price.amount:
         return None
     rail = rails.all_().get(account.rail)
@@ -499,7 +512,10 @@ def made(price: Price, account: Account, policy: str) -> Offer | None:
     if amount is None:
         log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
-    scheme, terms = rail.offered(account)
+    how = _by_use(rail, account, ask) if resource.by_use else rail.offered(account)
+    if how is None:
+        return None
+    scheme, terms = how
     return Offer(
         rail=rail.name,
         scheme=scheme,
@@ -514,8 +530,14 @@ def made(price: Price, account: Account, policy: str) -> Offer | None:
         symbol=account.symbol,
         decimals=account.decimals,
         for_coupon=price.audience is not None and price.audience.kind == Audience.Kind.COUPON,
-        upfront=policy == Resource.Policy.BEFORE,
+        upfront=resource.policy == Resource.Policy.BEFORE,
+        at_most=resource.by_use,
     )
+
+
+def _by_use(rail: Rail, account: Account, ask: bool) -> tuple[str, dict[str, Any]] | None:
+    meters = rails.able(rail.name, Meters)
+    return meters.offered_by_use(account, ask=ask) if meters is not None else None
 
 
 for _model in (Resource, Price, Account, Audience, Meter):

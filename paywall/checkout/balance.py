@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from paywall.catalog.offers import ForSale
     from paywall.checkout.methods import Purchase
 
 NEXT = "next"
@@ -58,9 +59,13 @@ class FromBalance(PaymentMethod):
             "is_enough": enough is not None,
             "comes_last": enough is None,
             "has": page.price(shown.amount, shown.currency) if shown else "",
-            "price": page.price(prices[enough.currency], enough.currency) if enough else "",
+            "price": _price(sale, enough.currency) if enough else "",
             "top_ups": bundles,
         }
+
+
+def _price(sale: ForSale, currency: str) -> str:
+    return page.price(sale.prices[currency], currency, at_most=sale.by_use)
 
 
 class Bundle(PaymentMethod):

@@ -63,7 +63,7 @@ def context_for(
     return {
         "resource": sale,
         "offers": [_shown(offer) for offer in sale.offers],
-        "price": price(*first_price(sale)),
+        "price": price(*first_price(sale), at_most=sale.by_use),
         "lasts": lasts(sale),
         "ways": ways,
         "url": url,
@@ -97,7 +97,7 @@ def first_price(sale: ForSale) -> tuple[Decimal, str]:
 def _shown(offer: Offer) -> dict[str, Any]:
     network, rail = rails.network(offer.network), rails.named(offer.rail)
     return {
-        "price": price(offer.price, offer.currency),
+        "price": price(offer.price, offer.currency, at_most=offer.at_most),
         "currency": offer.currency,
         "symbol": offer.symbol,
         "network": network.title,
@@ -107,9 +107,11 @@ def _shown(offer: Offer) -> dict[str, Any]:
     }
 
 
-def price(amount: Decimal, currency: str) -> str:
-    """An amount as it is written where the reader is: "$0.10", "0,10 $"."""
-    return format_currency(amount, currency, locale=_locale(), decimal_quantization=False)
+def price(amount: Decimal, currency: str, *, at_most: bool = False) -> str:
+    """An amount as it is written where the reader is: "$0.10", "0,10 $"; `at_most` of what is
+    charged by use."""
+    told = format_currency(amount, currency, locale=_locale(), decimal_quantization=False)
+    return gettext("%(price)s at most") % {"price": told} if at_most else told
 
 
 def units(amount: int, decimals: int) -> str:

@@ -119,10 +119,16 @@ def _operation(one: Listed) -> dict[str, Any]:
         },
         "x-payment-info": {
             "offers": _charges(one),
-            "price": {"mode": "fixed", "currency": currency, "amount": money(amount)},
+            "price": _price(one, money(amount), currency),
             "protocols": [{"x402": {}}, *([{"mpp": {}}] if conf.get().mpp else [])],
         },
     }
+
+
+def _price(one: Listed, amount: str, currency: str) -> dict[str, str]:
+    if one.by_use:
+        return {"mode": "dynamic", "currency": currency, "min": "0", "max": amount}
+    return {"mode": "fixed", "currency": currency, "amount": amount}
 
 
 def _charges(one: Listed) -> list[dict[str, Any]]:
@@ -157,6 +163,7 @@ def llms(absolute: Absolute) -> str:
     for one in listing.all_():
         told = " ".join(f"{one.description}".split())
         price = ", ".join(f"{money(amount)} {currency}" for amount, currency in one.prices)
+        price = f"at most {price}, by use" if one.by_use else price
         where = absolute(one.path.replace("{", "%7B").replace("}", "%7D"))
         title = one.title.replace("[", "(").replace("]", ")")
         lines.append(f"- [{title}]({where}): {price}" + (f". {told}" if told else ""))

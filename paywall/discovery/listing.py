@@ -49,6 +49,8 @@ class Listed:
     """Amounts with their currencies."""
     offers: tuple[Offer, ...]
     changed_at: datetime
+    by_use: bool = False
+    """Whether its price is the most, and what was used is taken."""
 
     @property
     def is_template(self) -> bool:
@@ -95,7 +97,7 @@ def _read() -> list[Listed]:
             offer
             for price in prices
             for account in accounts
-            if (offer := offers.made(price, account, resource.policy)) is not None
+            if (offer := offers.made(price, account, resource)) is not None
         )
         if not prices:
             continue
@@ -112,6 +114,7 @@ def _read() -> list[Listed]:
                     tuple((price.amount, price.currency) for price in prices),
                     takes,
                     max(resource.updated_at, *(price.valid_from for price in prices)),
+                    resource.by_use,
                 )
             )
     return sorted(found, key=lambda one: (one.path, one.title))

@@ -87,7 +87,7 @@ def resources(request: HttpRequest) -> HttpResponse:
 def prices(request: HttpRequest) -> HttpResponse:
     """For people."""
     sold = [
-        (one, ", ".join(page.price(amount, currency) for amount, currency in one.prices))
+        (one, ", ".join(page.price(*price, at_most=one.by_use) for price in one.prices))
         for one in listing.all_()
     ]
     context = {

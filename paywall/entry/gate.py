@@ -8,18 +8,40 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from django.http import StreamingHttpResponse
 
 from paywall import conf, durable, holders, ledger, settlement
 from paywall.catalog import audiences, offers
 from paywall.django_internals import free_resources
 from paywall.effects import Presence, call, query
-from paywall.entry import asked, caches, credentials, pages, repeats, responses, verification
+from paywall.entry import (
+    asked,
+    caches,
+    credentials,
+    pages,
+    repeats,
+    responses,
+    streams,
+    verification,
+)
+from paywall.entry.usage import Usage
 from paywall.entry.ways import registry as ways
 from paywall.entry.ways.base import Visit
-from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
+from paywall.exceptions import (
+    Code,
+    LedgerUnavailable,
+    NotForSale,
+    Refused,
+    StaleMove,
+    Unavailable,
+    UsageNotTold,
+)
 from paywall.ledger import answers, receipts
+from paywall.ledger import usage as ledger_usage
 from paywall.models import Resource
 from paywall.models.payments import State
 from paywall.protocols import registry as protocols
@@ -76,7 +98,8 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         ticket = yield from ways.admit(visit)
         if ticket is not None:
             seen.paywall_sale = sale
-            return (yield from _let_in(request, door, ticket))
+            seen.paywall = _of_ticket(ticket, sale)
+            return (yield from _let_in(request, door, ticket, sale))
         if sale.tiers:
             sale = (yield from visit.quote()).sale
 
@@ -95,6 +118,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             return before.response
         payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
         seen.paywall_sale, seen.paywall_is_paid = sale, True
+        seen.paywall = _of_payment(payment)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
         if refused.status == 403 and pages.is_for_a_person(request):
@@ -117,15 +141,20 @@ def _unavailable(
     return responses.unavailable(reason, _failure(offer, reason))
 
 
-def _let_in(request: HttpRequest, door: Door, ticket: Ticket) -> Steps[HttpResponseBase]:
+def _let_in(
+    request: HttpRequest, door: Door, ticket: Ticket, sale: ForSale
+) -> Steps[HttpResponseBase]:
     """Serve who has a ticket; one for which nothing is delivered is given back."""
     try:
         response: HttpResponseBase = yield from call(door.view_for_browsers)
+        why = _why_nothing_is_delivered(request, door, response)
+        if why is None and ticket.most is not None:
+            yield from _read_usage(request, response)
     except BaseException:
         yield from ticket.give_back()
         raise
     try:
-        if _why_nothing_is_delivered(request, door, response):
+        if why is not None:
             yield from ticket.give_back()
         else:
             yield from ticket.use()
@@ -152,6 +181,43 @@ def _why_nothing_is_delivered(
     return None
 
 
+def _read_usage(request: HttpRequest, response: HttpResponseBase) -> Steps[None]:
+    """What is charged by use is known once all of it is made; a view that says nothing of it has
+    failed. Raises `UsageNotTold`, and what a stream raises."""
+    try:
+        if isinstance(response, StreamingHttpResponse):
+            yield from streams.read_whole(response)
+        if not _usage(request).is_told:
+            raise UsageNotTold(
+                f"{request.path} is charged by use, and its view does not call "
+                "request.paywall.charge(...); of nothing, charge(0)."
+            )
+    except BaseException:
+        free_resources(response)
+        raise
+
+
+def _of_ticket(ticket: Ticket, sale: ForSale) -> Usage:
+    if ticket.most is not None:
+        return Usage(*ticket.most)
+    if not sale.by_use:
+        return Usage()
+    # Nothing is taken; a view that looks at what is left ends where it would for a buyer.
+    currency, most = next(iter(sale.prices.items()))
+    return Usage(most, currency)
+
+
+def _of_payment(payment: Payment) -> Usage:
+    if not payment.is_by_use:
+        return Usage()
+    return Usage(Decimal(payment.offer["price"]), payment.currency)
+
+
+def _usage(request: Any) -> Usage:
+    usage: Usage = request.paywall
+    return usage
+
+
 def _credential(request: HttpRequest) -> Credential | None:
     if request.method in NEVER_CHARGED:
         return None
@@ -165,7 +231,9 @@ def _sell(
     try:
         if payment.state == State.CLAIMED and payment.on_credit:
             return (yield from _serve_on_credit(request, door, sale, payment))
-        if payment.state == State.CLAIMED and sale.policy != Resource.Policy.BEFORE:
+        if payment.state == State.CLAIMED and (
+            sale.policy != Resource.Policy.BEFORE or payment.is_by_use
+        ):
             return (yield from _serve_then_settle(request, door, sale, payment))
         return (yield from _settle_then_serve(request, door, sale, payment))
     except StaleMove as error:
@@ -188,6 +256,8 @@ def _serve_then_settle(
         return response
     delivery = _Delivery(request, door, sale, response)
     try:
+        if payment.is_by_use:
+            yield from query(ledger_usage.measured, payment, _used(request, payment))
         result = yield from _settle(request, payment, then=delivery)
         _require_settled(payment, result)
         if not delivery.is_written:
@@ -215,7 +285,15 @@ def _serve_on_credit(
     response, failed = yield from _serve_unpaid(request, door, payment)
     if failed:
         return response
-    return (yield from _deliver_and_release(request, door, response, sale, payment))
+    released = yield from _deliver_and_release(request, door, response, sale, payment)
+    if payment.is_by_use and isinstance(released, StreamingHttpResponse):
+        streams.count(released, payment, _usage(request))
+    return released
+
+
+def _used(request: HttpRequest, payment: Payment) -> int:
+    """In atomic units, what the view says that it used."""
+    return _usage(request).units(int(payment.offer["decimals"]))
 
 
 def _serve_unpaid(
@@ -225,6 +303,9 @@ def _serve_unpaid(
     then True comes with what it answered."""
     try:
         response: HttpResponseBase = yield from call(door.view)
+        why = _why_nothing_is_delivered(request, door, response)
+        if why is None and payment.is_by_use and not (payment.on_credit and response.streaming):
+            yield from _read_usage(request, response)
     except Exception as error:
         yield from _fail(payment, Code.VIEW_FAILED, type(error).__name__)
         raise
@@ -232,7 +313,6 @@ def _serve_unpaid(
         # Who asked is gone, and may ask again.
         yield from query(ledger.let_go, payment, due_in=conf.get().view_timeout)
         raise
-    why = _why_nothing_is_delivered(request, door, response)
     if why is None:
         return response, False
     yield from _fail(payment, why, f"status {response.status_code}")
@@ -309,7 +389,12 @@ def _deliver(
 ) -> tuple[str | None, str | None]:
     """One transaction: once this is written, nothing may fail any more before the release."""
     secret = None if sale.is_by_request else holders.secret_of(request)
+    goes_out = payment.is_by_use and payment.state == State.CLAIMED
+    if goes_out and not response.streaming:
+        ledger_usage.measured(payment, _used(request, payment))
     ledger.deliver(payment, sale, holders.hash_of(secret) if secret else "")
+    if goes_out and response.streaming:
+        ledger_usage.counted(payment, 0, streams.hold_for())
     answers.keep(payment, response)
     return receipts.path(payment), secret
 
@@ -359,7 +444,10 @@ def _mark_paid(
     request: HttpRequest, response: HttpResponseBase, payment: Payment, receipt: str | None
 ) -> None:
     receipt_url = request.build_absolute_uri(receipt) if receipt else None
-    responses.mark_paid(response, _outcome(payment, success=True), receipt_url)
+    outcome = _outcome(payment, success=True)
+    if payment.is_by_use and payment.settled_at is None and response.streaming:
+        outcome = replace(outcome, amount="")  # nobody knows it yet
+    responses.mark_paid(response, outcome, receipt_url)
 
 
 def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:

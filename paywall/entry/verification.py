@@ -82,9 +82,9 @@ def check(sale: ForSale, credential: Credential, asked: Asked) -> Steps[tuple[Of
 
 
 def may_have_credit(claim: Claim) -> bool:
-    """Whether a claim can be settled later than it is served: it is proven, its payer is known, and
-    there is time to send it."""
-    if not claim.proven or claim.payer is None:
+    """Whether a claim can be settled later than it is served: it is proven (or signed, and the rest
+    was asked), its payer is known, and there is time to send it."""
+    if not (claim.proven or claim.is_signed) or claim.payer is None:
         return False
     if claim.expires_at is None:
         return True
@@ -198,7 +198,7 @@ def _have_verified(offer: Offer, claim: Claim, url: str) -> Steps[None]:
     """The facilitator's /verify says that it is good. Raises `Refused`, `Unavailable`."""
     charge = Charge(offer, claim.payload or {}, claim.payer or "", url, claim.identity)
     verdict = Verdict(None)
-    for facilitator in (yield from facilitators.for_account(offer.rail, offer.account_id)):
+    for facilitator in (yield from facilitators.for_offer(offer)):
         verdict = yield from facilitator.verify(charge)
         if verdict.valid is not None:
             break

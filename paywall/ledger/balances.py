@@ -149,11 +149,24 @@ def let_go(entry: BalanceEntry) -> None:
 
 
 @durable.write
-def used(entry: BalanceEntry, access: str, pass_seconds: int | None) -> None:
+def used(
+    entry: BalanceEntry, access: str, pass_seconds: int | None, amount: Decimal | None = None
+) -> None:
     """The page goes out now: at most once, so this is written before it leaves. With the pass that
-    it opens, if it opens one. Raises `StaleMove` if another request took over, or the money is
-    back."""
+    it opens, if it opens one. What is charged by use came to `amount`: the rest is back.
+
+    Raises `StaleMove` if another request took over, or the money is back.
+    """
     now = timezone.now()
+    if amount is not None:
+        rest = max(-entry.units - _units(amount), 0)
+        if rest == -entry.units:
+            if not given_back(entry):
+                raise StaleMove(f"entry={entry.pk} of balance={entry.balance_id} was taken over")
+            return
+        if rest and _same(entry).update(units=F("units") + rest):
+            _change(balance_of(entry).pk, rest)
+            durable.set_fields(entry, units=entry.units + rest)
     if not _same(entry).move(State.DONE, ended_at=now):
         raise StaleMove(f"entry={entry.pk} of balance={entry.balance_id} was taken over")
     durable.set_fields(entry, state=State.DONE, ended_at=now)

@@ -119,6 +119,14 @@ def take_back(payments: Sequence[Payment]) -> None:
         _rows(scope).update(units=F("units") - number)
 
 
+def owes_less(payment: Payment, price: Decimal) -> None:
+    """What it may come to is known now; at `price` it is counted from here on. In the transaction
+    that writes that price."""
+    less = _units(payment) - int(price * UNITS)
+    for scope in (_payer(payment), _all(payment)):
+        _rows(scope).update(units=F("units") - less)
+
+
 def lose(payment: Payment) -> None:
     """It was delivered on credit and will not be paid. It is counted already, and goes on being
     for a day."""
@@ -191,7 +199,7 @@ def _milliseconds() -> int:
 
 
 def _units(payment: Payment) -> int:
-    return int(Decimal(payment.offer["price"]) * UNITS)
+    return int(payment.price * UNITS)
 
 
 def _payer(payment: Payment) -> str:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -95,12 +96,15 @@ def asks_another(payment: Payment, facilitator: str, hold: float) -> None:
 @durable.write
 def settled(payments: Sequence[Payment], reference: str, captured: int | None = None) -> None:
     """The money moved, under that reference: `captured` of it (of one payment, in atomic units), or
-    all that was allowed. The buyers are owed what they bought, so there are receipts.
+    what was used, or else all that was allowed. The buyers are owed what they bought, so there are
+    receipts.
 
     Raises `StaleMove`.
     """
     now = timezone.now()
-    taken: dict[str, Any] = {"captured": F("authorized")}
+    by_use = any(payment.used is not None for payment in payments)
+    captured_ = Coalesce("used", "authorized") if by_use else F("authorized")
+    taken: dict[str, Any] = {"captured": captured_}
     if captured is not None:
         (payment,) = payments
         taken = {"captured": str(captured)}
@@ -319,7 +323,9 @@ def _move(
     record(payments, state, now, **told)
     for payment in payments:
         came_from = payment.state
-        now_so = {k: payment.authorized if isinstance(v, F) else v for k, v in changes.items()}
+        now_so = dict(changes)
+        if isinstance(changes.get("captured"), F | Coalesce):
+            now_so["captured"] = payment.used or payment.authorized
         durable.set_fields(payment, state=state, **now_so)
         _log_move(payment, came_from)
         for sent in (signals.payment_moved, signal):

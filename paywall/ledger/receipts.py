@@ -16,6 +16,7 @@ from paywall.rails import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from paywall.catalog.offers import ForSale
     from paywall.models import Payment
@@ -60,6 +61,14 @@ def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
         "currency": offer["currency"],
         "symbol": offer["symbol"],
     }
+
+
+def correct(payment: Payment, price: Decimal) -> None:
+    """What was sold cost so much in the end: it is charged by use, and was not numbered yet."""
+    rows = Receipt.objects.using(durable.alias())
+    for receipt in rows.select_for_update().filter(payment_id=payment.pk, number=None):
+        receipt.sold["price"] = money(price)
+        rows.filter(pk=receipt.pk).update(sold=receipt.sold)
 
 
 def number(keys: list[int]) -> None:
@@ -131,7 +140,7 @@ def _unsigned(receipt: Receipt) -> dict[str, Any]:
         "currency": receipt.sold["currency"],
         "payment": {
             "state": payment.state,
-            "amount": str(offer.amount),
+            "amount": str(payment.atomic_amount),
             "symbol": offer.symbol,
             "decimals": offer.decimals,
             "asset": offer.terms.get("asset", ""),

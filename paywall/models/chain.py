@@ -166,6 +166,12 @@ class FacilitatorHealth(models.Model):
     )
     last_trouble = models.CharField(_("last trouble"), max_length=300, blank=True)
     changed_at = models.DateTimeField(_("changed"), default=timezone.now)
+    supported = models.JSONField(
+        _("supported"), default=dict, blank=True, help_text=_("What it says that it can do.")
+    )
+    asked_at = models.DateTimeField(
+        _("asked"), null=True, blank=True, help_text=_("When it was last asked what it can do.")
+    )
 
     class Meta:
         verbose_name = _("facilitator's health")

@@ -141,6 +141,13 @@ class Payment(GuardedModel):
     authorized = models.CharField(
         _("authorized"), max_length=78, help_text=_("So much at most, in the smallest unit.")
     )
+    used = models.CharField(
+        _("used"),
+        max_length=78,
+        null=True,
+        blank=True,
+        help_text=_("Of what is charged by use: so much is to be taken, in the smallest unit."),
+    )
     captured = models.CharField(
         _("captured"),
         max_length=78,
@@ -303,6 +310,10 @@ class Payment(GuardedModel):
                 name="paywall_payment_captured_digits",
             ),
             models.CheckConstraint(
+                condition=models.Q(used__isnull=True) | models.Q(used__regex=r"^(0|[1-9][0-9]*)$"),
+                name="paywall_payment_used_digits",
+            ),
+            models.CheckConstraint(
                 condition=~models.Q(state__in=["settled", "confirmed"])
                 | models.Q(settled_at__isnull=False, captured__isnull=False),
                 name="paywall_payment_settled_has_amount",
@@ -352,8 +363,13 @@ class Payment(GuardedModel):
 
     @property
     def atomic_amount(self) -> int:
-        """What it is about, in atomic units: what was taken, or else what may be."""
-        return int(self.authorized if self.captured is None else self.captured)
+        """What it is about, in atomic units: what was taken, or else what will be."""
+        return int(next(one for one in (self.captured, self.used, self.authorized) if one))
+
+    @property
+    def is_by_use(self) -> bool:
+        """Whether what it may take is the most, and what was used is taken."""
+        return bool(self.offer.get("at_most"))
 
     @property
     def taken_offer(self) -> Offer:

@@ -73,6 +73,14 @@ class Resource(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("In seconds, for a pass for a time."),
     )
+    by_use = models.BooleanField(
+        _("charged by use"),
+        default=False,
+        help_text=_(
+            "The price is the most that a request may cost; the view says what it used, and that "
+            "is taken (docs/metering.md)."
+        ),
+    )
     active = models.BooleanField(
         _("active"), default=True, help_text=_("If not, nobody gets in, paid or not.")
     )
@@ -185,6 +193,15 @@ class Resource(models.Model):
                 name="paywall_resource_access_complete",
                 violation_error_message=_(
                     "A pass for a time needs its duration, and nothing else has one."
+                ),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(by_use=False)
+                | (models.Q(access="request") & ~models.Q(policy="before")),
+                name="paywall_resource_by_use_is_known",
+                violation_error_message=_(
+                    "What is charged by use is known after the view: for one request, and not "
+                    "before the view."
                 ),
             ),
             models.CheckConstraint(

@@ -141,6 +141,16 @@ class HasMinimum(Protocol):
 
 
 @runtime_checkable
+class Meters(Protocol):
+    """A buyer can allow an amount there, of which what was used is taken."""
+
+    def offered_by_use(self, account: Account, *, ask: bool) -> tuple[str, dict[str, Any]] | None:
+        """The scheme of an account's offers that are charged by use, and their terms; None where
+        nobody settles them. `ask` whoever may know, where nothing is known yet."""
+        ...
+
+
+@runtime_checkable
 class EndsOrders(Protocol):
     """It can be asked, at the end of an order's time, whether it was paid after all."""
 
@@ -244,8 +254,8 @@ class Facilitator(Protocol):
 class Settles(Protocol):
     """It brings money to us, by one or several parties."""
 
-    def facilitators(self, account_id: int) -> Steps[list[Facilitator]]:
-        """Those that settle for an account, in the order in which they shall be tried.
+    def facilitators(self, offer: Offer) -> Steps[list[Facilitator]]:
+        """Those that settle an offer, in the order in which they shall be tried.
 
         Raises `Unavailable` where there is none, or none to trust.
         """

@@ -12,6 +12,7 @@ from django.utils import timezone
 from paywall import conf, crashpoints, durable, ledger
 from paywall.effects import query
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
+from paywall.ledger import usage
 from paywall.models.payments import State
 from paywall.rails import registry
 from paywall.rails.base import Explains, Finds
@@ -62,8 +63,13 @@ def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
     doing); or `Unknown`: then it stays `settling`, and nobody may be asked to pay again. Raises
     `StaleMove` if somebody else took it over.
     """
+    if payment.is_by_use:
+        yield from query(usage.measured, payment, int(payment.used or 0))
+        if _takes_nothing(payment):
+            yield from query(ledger.settling, [payment], settle_hold(), "")
+            return (yield from _conclude(payment, _NOTHING, then))
     try:
-        candidates = yield from facilitators.for_account(payment.rail, payment.account_id)
+        candidates = yield from facilitators.for_offer(payment.taken_offer)
     except Unavailable as error:
         if payment.on_credit:
             return Unknown(error.code)
@@ -137,6 +143,8 @@ def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) ->
 
     Returns what `settle` does; `then` is as there. Raises `StaleMove`.
     """
+    if _takes_nothing(payment):
+        return (yield from _conclude(payment, _NOTHING, then))
     finder = _finder(payment)
     known = Unknown("not resolved yet", payment.reference)
     outcome = (yield from _by_evidence(payment, known)) if finder is not None else known
@@ -219,6 +227,14 @@ def _is_missing(payment: Payment) -> bool:
     return settled_at is not None and timezone.now() - settled_at > REOPENED_AFTER
 
 
+_NOTHING = Settled("", amount=0)
+"""Of what is charged by use and was not used, nothing is sent."""
+
+
+def _takes_nothing(payment: Payment) -> bool:
+    return payment.used == "0"
+
+
 def pause(attempts: int) -> float:
     """Seconds until a payment that did not resolve is looked at again."""
     return float(min(LONGEST_PAUSE, 2 ** min(attempts, 12)))
@@ -269,6 +285,8 @@ def _settled(payment: Payment, outcome: Settled, then: Then | None) -> None:
         ledger.seen_at({payment.pk: outcome.position})
     if then is not None:
         then(payment)
+    if _takes_nothing(payment):
+        ledger.confirmed([([payment], Paid("", final=True))])
 
 
 def _conclude(payment: Payment, outcome: Settlement, then: Then | None) -> Steps[Settlement]:
@@ -299,6 +317,7 @@ def charge(payment: Payment) -> Charge:
         payer=payment.payer or "",
         url=payment.url,
         identity=payment.identity,
+        amount=None if payment.used is None else int(payment.used),
     )
 
 

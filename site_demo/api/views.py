@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
+from collections.abc import AsyncIterator, Iterator
+from itertools import cycle, islice
 
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
@@ -80,6 +90,60 @@ def ticker(request: HttpRequest) -> JsonResponse:
     now = timezone.now()
     pence = hashlib.sha256(f"{now:%H%M%S}".encode()).digest()[0]
     return JsonResponse({"at": now.isoformat(), "loaf": f"{2 + pence / 1000:.3f}"})
+
+
+@payment_required(
+    "tokens",
+    price="0.05",
+    title="Words by the piece",
+    description="So many words of the magazine's own prose: $0.0001 each, $0.05 at most.",
+    by_use=True,
+)
+@require_GET
+def tokens(request: HttpRequest) -> HttpResponse:
+    """Charged by use: what was made is paid, and it ends where the most is reached."""
+    wanted = number_of_words(request)
+    if wanted is None:
+        return JsonResponse({"error": "n is a number of words."}, status=400)
+    made = islice(prose(), wanted)
+    words = list(request.paywall.meter(made, each="0.0001"))  # type: ignore[attr-defined]
+    return JsonResponse({"n": len(words), "words": " ".join(words)})
+
+
+@payment_required(
+    "dictation",
+    price="0.05",
+    title="A dictation",
+    description="The same, word by word as it is made: who hangs up pays what went out.",
+    mime_type="text/plain",
+    policy="background",
+    by_use=True,
+)
+@require_GET
+async def dictation(request: HttpRequest) -> HttpResponseBase:
+    """A stream, counted as it goes out."""
+    wanted = number_of_words(request)
+    if wanted is None:
+        return JsonResponse({"error": "n is a number of words."}, status=400)
+
+    async def spoken() -> AsyncIterator[str]:
+        for word in islice(prose(), wanted):
+            await asyncio.sleep(0.05)
+            yield f"{word}\n"
+
+    counted = request.paywall.meter(spoken(), each="0.0001")  # type: ignore[attr-defined]
+    return StreamingHttpResponse(counted, content_type="text/plain; charset=utf-8")
+
+
+def number_of_words(request: HttpRequest) -> int | None:
+    wanted = request.GET.get("n", "100")
+    is_number = wanted.isdecimal() and wanted.isascii() and len(wanted) < 8
+    return int(wanted) if is_number else None
+
+
+def prose() -> Iterator[str]:
+    """Words without end: what a language model would be asked for."""
+    yield from cycle("a loaf, and what it costs by the second, and the weather".split())  # noqa: SIM905
 
 
 @payment_required(

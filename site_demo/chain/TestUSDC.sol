@@ -5,8 +5,8 @@ interface IERC1271 {
     function isValidSignature(bytes32 hash, bytes memory signature) external view returns (bytes4);
 }
 
-/// Play money for local chains. Towards payers and facilitators it behaves as USDC does: EIP-3009
-/// with both signature forms, ERC-1271 wallets, low-s only, single-use nonces, pause, blacklist.
+/// Play money for local chains. Towards payers and facilitators it behaves as USDC does: EIP-2612,
+/// EIP-3009 with both signature forms, ERC-1271 wallets, low-s only, single-use nonces, pause, blacklist.
 /// Unlike USDC anybody may mint, pause and blacklist. All storage starts empty and nothing is
 /// computed in a constructor, so that the code can be put at any address.
 contract TestUSDC {
@@ -28,6 +28,7 @@ contract TestUSDC {
 
     mapping(address => uint256) public balanceOf;
     mapping(address => mapping(address => uint256)) public allowance;
+    mapping(address => uint256) public nonces;
     mapping(address => mapping(bytes32 => bool)) public authorizationState;
     mapping(address => bool) public isBlacklisted;
     bool public paused;
@@ -95,6 +96,35 @@ contract TestUSDC {
         balanceOf[from] -= value;
         balanceOf[to] += value;
         emit Transfer(from, to, value);
+    }
+
+    // -------------------------------------------------------------------------- EIP-2612
+
+    function permit(
+        address owner,
+        address spender,
+        uint256 value,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external whenNotPaused {
+        require(block.timestamp <= deadline, "FiatTokenV2: permit is expired");
+        bytes32 structHash = keccak256(
+            abi.encode(
+                keccak256(
+                    "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+                ),
+                owner,
+                spender,
+                value,
+                nonces[owner]++,
+                deadline
+            )
+        );
+        _requireSignature(owner, structHash, abi.encodePacked(r, s, v));
+        allowance[owner][spender] = value;
+        emit Approval(owner, spender, value);
     }
 
     // -------------------------------------------------------------------------- EIP-3009

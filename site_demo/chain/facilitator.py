@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from x402 import x402FacilitatorSync
+from x402.extensions.eip2612_gas_sponsoring import EIP2612_GAS_SPONSORING
 from x402.mechanisms.evm import FacilitatorWeb3Signer
 from x402.mechanisms.evm.exact import register_exact_evm_facilitator
+from x402.mechanisms.evm.upto import UptoEvmFacilitatorScheme
 from x402.schemas import (
     PaymentPayload,
     PaymentPayloadV1,
@@ -69,6 +71,8 @@ def serve(port: int, rpc_url: str, key: str, networks: list[str]) -> None:
     facilitator = x402FacilitatorSync()
     signer = FacilitatorWeb3Signer(private_key=key, rpc_url=rpc_url)
     register_exact_evm_facilitator(facilitator, signer, networks=networks)
+    facilitator.register(networks, UptoEvmFacilitatorScheme(signer))
+    facilitator.register_extension(EIP2612_GAS_SPONSORING)
     handler = type("BoundHandler", (Handler,), {"facilitator": facilitator})
     ThreadingHTTPServer(("127.0.0.1", port), handler).serve_forever()
 

@@ -21,15 +21,24 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
+from paywall.rails.evm.permit2 import PERMIT2, PROXY, PROXY_UP_TO
 from paywall.rails.evm.transactions import MULTICALL3
 
 HERE = Path(__file__).parent
+OURS = HERE / "TestUSDC.sol", HERE / "TestPermit2.sol"
 MNEMONIC = "test test test test test test test test test test test junk"
 
 CHAIN_ID = 84532
 NETWORK = f"eip155:{CHAIN_ID}"
 USDC = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
 USDC_UNIT = 10**6
+CONTRACTS = {
+    USDC: "TestUSDC",
+    PERMIT2: "TestPermit2",
+    PROXY: "TestPermit2Proxy",
+    PROXY_UP_TO: "TestUptoPermit2Proxy",
+}
+"""What is where on the local chain."""
 
 
 def account(index: int) -> LocalAccount:
@@ -65,7 +74,7 @@ def compiled(*sources: Path) -> dict[str, str]:
     """The deployed bytecode of contracts by name."""
     node = shutil.which("node") or "node"
     output = subprocess.run(
-        [node, "compile.mjs", *map(str, sources or (HERE / "TestUSDC.sol",))],
+        [node, "compile.mjs", *map(str, sources or OURS)],
         cwd=HERE,
         check=True,
         capture_output=True,
@@ -84,7 +93,7 @@ def multicall3() -> str:
 
 
 class LocalChain:
-    """An anvil node as a context manager, with the token in place.
+    """An anvil node as a context manager, with the token and Permit2 in place.
 
     `block_time` is seconds between blocks; None mines a block for every transaction.
     """
@@ -109,7 +118,8 @@ class LocalChain:
         self._process = subprocess.Popen(command)
         try:
             self._wait()
-            self.put(USDC, compiled()["TestUSDC"])
+            for address, name in CONTRACTS.items():
+                self.put(address, compiled()[name])
             deployed = self.rpc("eth_call", {"data": multicall3()}, "latest")
             self.put(MULTICALL3, deployed)
         except BaseException:

@@ -23,7 +23,7 @@ from django.db import ProgrammingError, connections, models, transaction
 from paywall import durable
 from paywall.models import Account, Payment, PaymentEvent, Receipt, Refund
 from paywall.rails.evm.addresses import checksum
-from paywall.rails.evm.exact import eip3009
+from paywall.rails.evm.schemes import eip3009
 
 BATCH = 20_000
 EVENTS_FOR = 20_000

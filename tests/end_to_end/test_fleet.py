@@ -8,6 +8,7 @@ from x402.http import FacilitatorConfig, HTTPFacilitatorClientSync
 from x402.http.facilitator_client_base import CreateHeadersAuthProvider
 from x402.schemas import PaymentPayload, PaymentRequirements
 
+from paywall.rails.evm.permit2 import PERMIT2
 from paywall.testing import Buyer
 from site_demo.chain.local import account
 
@@ -53,9 +54,10 @@ def asked(fleet, buyer: Buyer, **changes):
 
 def test_the_official_client_verifies_and_settles(fleet, client, chain, rich_buyer):
     supported = client.get_supported()
-    assert {(kind.x402_version, kind.network) for kind in supported.kinds} == {
-        (1, "base-sepolia"),
-        (2, "eip155:84532"),
+    assert {(kind.x402_version, kind.scheme, kind.network) for kind in supported.kinds} == {
+        (1, "exact", "base-sepolia"),
+        (2, "exact", "eip155:84532"),
+        (2, "upto", "eip155:84532"),
     }
     order = asked(fleet, rich_buyer)
     assert client.verify(*order).is_valid
@@ -67,6 +69,34 @@ def test_the_official_client_verifies_and_settles(fleet, client, chain, rich_buy
     assert client.settle(*order).transaction == settled.transaction
     assert chain.balance(SELLER) - before == 10_000
     assert not client.verify(*order).is_valid
+
+
+def test_what_is_charged_by_use_is_settled_as_far_as_it_was_used(fleet, client, chain):
+    wallet = account(7)
+    chain.mint(wallet.address, 1_000_000)
+    chain.send("approve(address,uint256)", PERMIT2, 10**12, sender=7)
+
+    def order(amount):
+        payload = Buyer(wallet).payload(httpx.get(f"{fleet.url}/api/tokens/"))
+        wanted = {**payload["accepted"], "amount": amount}
+        return (
+            PaymentPayload.model_validate(payload),
+            PaymentRequirements.model_validate(wanted),
+        )
+
+    assert client.verify(*order("50000")).is_valid
+    before = chain.balance(SELLER)
+    payment, wanted = order("12300")
+    settled = client.settle(payment, wanted)
+    assert (settled.success, settled.amount) == (True, "12300"), settled
+    assert chain.balance(SELLER) - before == 12_300
+    assert client.settle(payment, wanted).transaction == settled.transaction
+    assert not client.settle(payment, wanted.model_copy(update={"amount": "50000"})).success
+    nothing = client.settle(*order("0"))
+    assert (nothing.success, nothing.transaction, nothing.amount) == (True, "", "0")
+    too_much = client.settle(*order("50001"))
+    assert too_much.error_reason == "invalid_upto_evm_payload_settlement_exceeds_amount"
+    assert chain.balance(SELLER) - before == 12_300
 
 
 def test_it_refuses_in_x402s_words(fleet, client):

@@ -317,14 +317,14 @@ def test_two_who_ask_at_once_get_one_transaction(own_shop, chain, rich_buyer):
     from paywall import conf
     from paywall.catalog import offers
     from paywall.effects import run
-    from paywall.rails.evm import exact
+    from paywall.rails.evm import schemes
     from paywall.rails.evm.onchain import OnchainFacilitator
     from paywall.vocabulary import Charge, Credential
 
     payload = rich_buyer.payload(own_shop.get("/item/"))
     (offer,) = offers.load("item").offers
     credential = Credential("x", "exact", offer.network, payload["payload"])
-    claim = exact.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
+    claim = schemes.named("exact").read(credential, offer, timezone.now().timestamp(), 5)
     charge = Charge(offer, claim.payload, claim.payer, "http://x/", claim.identity)
     answers: list[object] = []
 

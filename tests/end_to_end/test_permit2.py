@@ -16,12 +16,11 @@ from paywall.models.payments import State
 from paywall.rails.evm.permit2 import PERMIT2, PROXY
 from paywall.settlement import worker
 from paywall.testing import challenge_of
-from site_demo.chain import local
 from site_demo.chain.local import account
 from tests.doubles import Answer
 from tests.helpers import code, let_lapse
 
-from .conftest import ROOT, SELLER
+from .conftest import SELLER
 from .helpers import pay, settles_and_dies
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,10 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(scope="module")
 def approved(chain):
-    """A wallet with money that approved Permit2, on a chain that has it."""
-    contracts = local.compiled(ROOT / "tests/end_to_end/contracts/TestPermit2.sol")
-    chain.put(PERMIT2, contracts["TestPermit2"])
-    chain.put(PROXY, contracts["TestPermit2Proxy"])
+    """A wallet with money that approved Permit2."""
     wallet = account(6)
     chain.mint(wallet.address, 1_000_000)
     chain.send("approve(address,uint256)", PERMIT2, 10**12, sender=6)

@@ -229,7 +229,7 @@ def test_the_setting_is_what_is_asked_for(item, account, paywall_settings, monke
             return Undecided("nothing")
             yield
 
-    monkeypatch.setattr(finding.exact, "named", lambda name: Scheme())
+    monkeypatch.setattr(finding.schemes, "named", lambda name: Scheme())
     clue = Clue(payment.created_at, terms=account.terms)
     run(finding.find(settling.charge(payment), clue))
     assert asked[0].log_range == 321

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 
 from django.http import (
     FileResponse,
@@ -68,6 +69,44 @@ async def async_raising(request: HttpRequest) -> HttpResponse:
 @payment_required("item")
 def missing(request: HttpRequest) -> HttpResponse:
     raise Http404("not here")
+
+
+@payment_required("metered")
+def metered(request: HttpRequest) -> HttpResponse:
+    CALLS["metered"] += 1
+    for amount in request.GET.getlist("use"):
+        request.paywall.charge(amount)
+    status = int(request.GET.get("status", "200"))
+    return JsonResponse({"left": str(request.paywall.left)}, status=status)
+
+
+@payment_required("metered")
+async def async_metered(request: HttpRequest) -> HttpResponse:
+    return metered.paywall_view(request)
+
+
+def _parts(request: HttpRequest) -> Iterator[bytes]:
+    for number in range(int(request.GET.get("n", "3"))):
+        CALLS["parts"] += 1
+        yield b"%d " % number
+    if "broken" in request.GET:
+        raise RuntimeError("the stream broke")
+
+
+@payment_required("metered")
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    parts = request.paywall.meter(_parts(request), each="0.01")
+    return StreamingHttpResponse(parts)
+
+
+@payment_required("metered")
+async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in _parts(request):
+            yield part
+
+    metered_ = request.paywall.meter(parts(), each="0.01")
+    return StreamingHttpResponse(metered_)
 
 
 @payment_required("item")

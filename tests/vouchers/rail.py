@@ -103,7 +103,7 @@ class VoucherRail(Rail):
 
     # Settles
 
-    def facilitators(self, account_id: int) -> Steps[list[Facilitator]]:
+    def facilitators(self, offer: Offer) -> Steps[list[Facilitator]]:
         return [TheIssuer()]
         yield
 

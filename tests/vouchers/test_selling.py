@@ -260,7 +260,7 @@ def test_it_goes_back(paid, issuer, silent):
 
 def test_nobody_is_no_wallet_that_signed_in(item, issuer):
     """Of a payment without a payer, the credential alone is not enough for ever."""
-    Resource.objects.update(policy="before")
+    Resource.objects.filter(pk=item.pk).update(policy="before")
     client = Client(raise_request_exception=False)
     token = issuers.voucher(10)
     headers = {"Authorization": f"Voucher {token}"}

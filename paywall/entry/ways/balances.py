@@ -6,7 +6,7 @@ had. A program that has a balance sends the header, and spends and reads in one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from paywall import conf, crashpoints, holders, ledger
 from paywall.catalog import audiences
@@ -14,8 +14,9 @@ from paywall.checkout.balance import whose as who_asks
 from paywall.effects import query
 from paywall.exceptions import Code, Refused
 from paywall.ledger import balances
+from paywall.models.exposure import in_currency
 
-from .base import Ticket, Way, is_prefetch
+from .base import Most, Ticket, Way, is_prefetch
 from .paid import is_sent_here
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Balances(Way):
         if is_sent_here(request) and sale.is_by_request:
             yield from query(balances.let_go, entry)
             raise Refused(Code.TO_BE_OPENED, status=403)
-        return FromBalance(entry, sale)
+        return FromBalance(entry, sale, request)
 
     def _spend(self, visit: Visit) -> Steps[Ticket | None]:
         request = visit.request
@@ -89,14 +90,17 @@ class Balances(Way):
         if entry is None:
             raise Refused(Code.BALANCE_TOO_LOW)
         crashpoints.reach("balance: spent")
-        return FromBalance(entry, sale)
+        return FromBalance(entry, sale, request)
 
 
 class FromBalance(Ticket):
-    """What was spent for one request: had once, or back on the balance."""
+    """What was spent for one request: had once, or back on the balance. What is charged by use is
+    spent at most, and the rest is back with what was used."""
 
-    def __init__(self, entry: BalanceEntry, sale: ForSale) -> None:
-        self.entry, self.sale = entry, sale
+    def __init__(self, entry: BalanceEntry, sale: ForSale, request: Any) -> None:
+        self.entry, self.sale, self.request = entry, sale, request
+        if sale.by_use:
+            self.most = Most(in_currency(-entry.units), entry.balance.currency)
         self.left = ""
 
     def use(self) -> Steps[None]:
@@ -104,7 +108,8 @@ class FromBalance(Ticket):
         crashpoints.reach("balance: used")
 
     def _use(self) -> None:
-        balances.used(self.entry, self.sale.access, self.sale.pass_seconds)
+        used = self.request.paywall.charged if self.sale.by_use else None
+        balances.used(self.entry, self.sale.access, self.sale.pass_seconds, used)
         self.left = balances.balance_of(self.entry).worth
 
     def give_back(self) -> Steps[None]:

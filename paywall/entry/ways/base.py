@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from paywall import holders
 from paywall.catalog import audiences
@@ -46,8 +47,18 @@ class Visit:
         return self._quote
 
 
+class Most(NamedTuple):
+    """An amount of money."""
+
+    amount: Decimal
+    currency: str
+
+
 class Ticket:
     """What lets one request through. It is told how that ended, once: used, or given back."""
+
+    most: Most | None = None
+    """So much it takes at most, where it is money that pays for what is charged by use."""
 
     def use(self) -> Steps[None]:
         """The view delivered, and its response is about to go out. Raises `StaleMove` where

@@ -47,7 +47,8 @@ class X402V1(Protocol):
         )
 
     def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
-        if not any(map(can_say, offers)):
+        fixed = [offer for offer in offers if can_say(offer) and not offer.at_most]
+        if not fixed:
             return None
         accepts = [
             PaymentRequirementsV1(
@@ -62,8 +63,8 @@ class X402V1(Protocol):
                 asset=offer.terms["asset"],
                 extra=extra(offer),
             )
-            for offer in offers
-            if can_say(offer) and (name := v1_names.name(offer.network))
+            for offer in fixed
+            if (name := v1_names.name(offer.network))
         ]
         challenge = PaymentRequiredV1(error=ERROR, accepts=accepts)
         return InBody(challenge.model_dump(by_alias=True, exclude_none=True))

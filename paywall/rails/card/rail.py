@@ -111,7 +111,7 @@ class CardRail(Rail):
         return False
         yield
 
-    def facilitators(self, account_id: int) -> Steps[list[Facilitator]]:
+    def facilitators(self, offer: Offer) -> Steps[list[Facilitator]]:
         return [self.facilitator(tokens.ByToken.name)]
         yield
 

@@ -41,7 +41,7 @@ class Wallet(PaymentMethod):
     needs_script: ClassVar[bool] = True
 
     def context(self, purchase: Purchase) -> Mapping[str, Any] | None:
-        choices = [choice(offer) for offer in purchase.sale.offers if offer.rail == RAIL]
+        choices = [choice(offer) for offer in _fixed(purchase.sale)]
         if not choices:
             return None
         signs_in = bool(purchase.sale.sign_in) and not purchase.sale.is_by_request
@@ -72,7 +72,7 @@ class Handler(PaymentMethod):
     needs_script: ClassVar[bool] = True
 
     def context(self, purchase: Purchase) -> Mapping[str, Any] | None:
-        offers = [offer for offer in purchase.sale.offers if offer.rail == RAIL]
+        offers = _fixed(purchase.sale)
         if not offers or not handler.is_offered():
             return None
         if not path_of("paywall:handler"):
@@ -156,5 +156,10 @@ _NAMED = {
 }
 
 
+def _fixed(sale: ForSale) -> list[Offer]:
+    """What a person can pay: what is charged by use is for programs, and balances."""
+    return [offer for offer in sale.offers if offer.rail == RAIL and not offer.at_most]
+
+
 def _told_apart(sale: ForSale) -> list[Offer]:
-    return [offer for offer in sale.offers if orders.can_be_told_apart(offer)]
+    return [offer for offer in _fixed(sale) if orders.can_be_told_apart(offer)]

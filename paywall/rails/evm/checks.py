@@ -8,8 +8,9 @@ from django.conf import settings as django_settings
 from django.core.checks import Error, Warning
 
 from paywall import conf
+from paywall.models import Price
 
-from . import networks
+from . import networks, supported
 from .addresses import ZERO_ADDRESS
 
 if TYPE_CHECKING:
@@ -59,3 +60,16 @@ def check_account(account: Account) -> Iterator[CheckMessage]:
             hint=f"Set PAYWALL['RPC_URLS']['{account.network}'].",
             id="paywall.W012",
         )
+    if supported.nobody_settles_by_use(account) and _is_sold_by_use(account):
+        yield Warning(
+            f"{account}: what is charged by use is not offered there, since no facilitator says "
+            "that it settles so.",
+            hint="Name one that settles x402's scheme “upto” in PAYWALL['FACILITATORS'], or settle "
+            "yourself (docs/metering.md).",
+            id="paywall.W019",
+        )
+
+
+def _is_sold_by_use(account: Account) -> bool:
+    prices = Price.objects.filter(resource__by_use=True, resource__active=True)
+    return prices.filter(currency=account.currency).exists()

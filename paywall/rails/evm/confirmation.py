@@ -22,7 +22,7 @@ from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.models import Cursor, Payment
 from paywall.models.payments import State
 
-from . import cursors, exact, networks, nodes, reorganisations, transfers
+from . import cursors, networks, nodes, reorganisations, schemes, transfers
 from .cursors import Group, groups
 from .evidence import proof
 from .rpc import NodeError
@@ -99,7 +99,7 @@ def overlooked() -> Q:
     chosen = Q(pk__in=[])
     for group in groups():
         ours = Q(account__in=group.accounts)
-        chosen |= ours & ~Q(identity__startswith=exact.FOUND_IN_LOGS)
+        chosen |= ours & ~Q(identity__startswith=schemes.FOUND_IN_LOGS)
         cursor = group.cursor()
         if cursor is not None:
             late = max(cursor.block_time - OVERLOOKED_AFTER, timezone.now() - WAITED_FOR)
@@ -187,7 +187,7 @@ def _is_anything_open(group: Group) -> bool:
 
 def _confirm(group: Group, found: Sequence[Transfer]) -> int:
     """Confirm the payments that the transfers are. Returns how many moved."""
-    by_identity = {exact.identify(group.network, transfer): transfer for transfer in found}
+    by_identity = {schemes.identify(group.network, transfer): transfer for transfer in found}
     by_identity.pop(None, None)
     confirmed, identities = 0, list(by_identity)
     for start in range(0, len(identities), AT_ONCE):

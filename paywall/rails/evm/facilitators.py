@@ -11,18 +11,28 @@ from paywall.exceptions import Code, Unavailable
 from paywall.models import Account
 from paywall.settlement.facilitators import HttpFacilitator, health
 
+from . import supported
 from .addresses import is_transaction_hash
 from .onchain import OnchainFacilitator
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
     from paywall.rails.base import Facilitator
+    from paywall.vocabulary import Offer
 
 log = logging.getLogger(__name__)
 
 
-def for_account(account_id: int) -> Steps[list[Facilitator]]:
-    """Those that settle for an account, in the order in which they shall be tried.
+def for_offer(offer: Offer) -> Steps[list[Facilitator]]:
+    """Those that settle an offer, in the order in which they shall be tried: what is charged by use
+    the one alone that the buyer signed for. Raises `Unavailable` where there is none."""
+    signed_for = offer.terms["extra"]["facilitatorAddress"] if offer.at_most else ""
+    return (yield from for_account(offer.account_id, signed_for))
+
+
+def for_account(account_id: int, signed_for: str = "") -> Steps[list[Facilitator]]:
+    """Those that settle for an account, in the order in which they shall be tried: all of them, or
+    those with that address.
 
     Raises `Unavailable` where there is none, or none to trust.
     """
@@ -30,6 +40,8 @@ def for_account(account_id: int) -> Steps[list[Facilitator]]:
     if len(names) > 1:
         chosen = yield from query(_chosen_for, account_id)
         names = yield from health.in_order([n for n in chosen if n in names] or names)
+    if signed_for:
+        names = yield from query(_those_of, names, signed_for)
     found = [get(name) for name in names if _can_be_trusted(name)]
     if not found:
         log.error("There is no facilitator to settle with: see `manage.py check`")
@@ -56,6 +68,10 @@ def _can_be_trusted(name: str) -> bool:
         log.error("The facilitator %s is not at https: payments are not taken over it", name)
         return False
     return True
+
+
+def _those_of(names: list[str], address: str) -> list[str]:
+    return [name for name in names if supported.is_own(name, address)]
 
 
 def _chosen_for(account_id: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from paywall import conf
 from paywall.vocabulary import Finding, Paid, Undecided
 
-from . import exact, nodes, plain
+from . import nodes, plain, schemes
 from .evidence import Depth
 from .rpc import NodeError
 from .terms import Terms
@@ -56,5 +56,5 @@ def depth(terms: Terms, node: Node) -> Steps[int]:
 def _ask(charge: Charge, node: Node, where: Depth) -> Steps[Finding]:
     if charge.offer.scheme == plain.SCHEME:
         return (yield from plain.find(charge, node, where))
-    scheme = exact.named(charge.offer.scheme)
-    return (yield from scheme.find(charge.payload, charge.offer, node, where))
+    scheme = schemes.named(charge.offer.scheme)
+    return (yield from scheme.find(charge.payload, charge.wanted, node, where))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from . import exact, nodes
+from . import nodes, schemes
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
@@ -24,5 +24,5 @@ def balance(offer: Offer, payer: str) -> Steps[Decimal]:
 
 def can_afford(claim: Claim, offer: Offer) -> Steps[bool]:
     """Whether the payer has the money now. Raises `NodeError`."""
-    scheme = exact.named(offer.scheme)
+    scheme = schemes.named(offer.scheme)
     return (yield from scheme.can_afford(claim, offer, nodes.require(offer.network)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from web3 import Web3
 from x402.mechanisms.evm import FacilitatorWeb3Signer, TransactionReceipt
 from x402.mechanisms.evm.exact.facilitator import ExactEvmScheme, ExactEvmSchemeConfig
+from x402.mechanisms.evm.upto.facilitator import UptoEvmScheme, UptoEvmSchemeConfig
 from x402.schemas import PaymentPayload, PaymentRequirements, ResourceInfo
 
 from paywall.protocols.x402.requirements import requirements
@@ -20,7 +21,7 @@ from paywall.vocabulary import Verdict
 
 if TYPE_CHECKING:
     from paywall.conf import Settings
-    from paywall.vocabulary import Charge
+    from paywall.vocabulary import Charge, Offer
 
 GAS_FOR_DEPLOYMENT = 3_000_000
 
@@ -35,7 +36,8 @@ class Refused(Exception):
 
 def verify(charge: Charge, settings: Settings) -> Verdict:
     """Verify with a simulation. Blocks. Raises what web3 raises."""
-    answer = _scheme(_Recorder(charge, settings), settings).verify(*_models(charge))
+    scheme = _scheme(charge, _Recorder(charge, settings), settings)
+    answer = scheme.verify(*_models(charge, charge.offer))
     return Verdict(answer.is_valid, answer.invalid_reason or "")
 
 
@@ -45,7 +47,7 @@ def calls(charge: Charge, settings: Settings) -> tuple[str, str, int]:
     Raises `Refused`, and what web3 raises.
     """
     recorder = _Recorder(charge, settings)
-    answer = _scheme(recorder, settings).settle(*_models(charge))
+    answer = _scheme(charge, recorder, settings).settle(*_models(charge, charge.wanted))
     if not recorder.calls:
         raise Refused(answer.error_reason or "invalid_payload")
     if len(recorder.calls) == 1:
@@ -82,19 +84,22 @@ class _Recorder(FacilitatorWeb3Signer):  # type: ignore[misc,unused-ignore]
         return TransactionReceipt(status=1, block_number=0, tx_hash=tx_hash, logs=None)
 
 
-def _scheme(recorder: _Recorder, settings: Settings) -> ExactEvmScheme:
+def _scheme(
+    charge: Charge, recorder: _Recorder, settings: Settings
+) -> ExactEvmScheme | UptoEvmScheme:
+    if charge.offer.scheme == UptoEvmScheme.scheme:
+        return UptoEvmScheme(recorder, UptoEvmSchemeConfig(simulate_in_settle=True))
     config = ExactEvmSchemeConfig(
         eip6492_allowed_factories=list(settings.wallet_factories), simulate_in_settle=True
     )
     return ExactEvmScheme(recorder, config)
 
 
-def _models(charge: Charge) -> tuple[PaymentPayload, PaymentRequirements]:
-    wanted = PaymentRequirements.model_validate(requirements(charge.offer))
+def _models(charge: Charge, wanted: Offer) -> tuple[PaymentPayload, PaymentRequirements]:
     payload = PaymentPayload(
         x402_version=2,
         payload=dict(charge.payload),
-        accepted=wanted,
+        accepted=PaymentRequirements.model_validate(requirements(charge.offer)),
         resource=ResourceInfo(url=charge.url),
     )
-    return payload, wanted
+    return payload, PaymentRequirements.model_validate(requirements(wanted))

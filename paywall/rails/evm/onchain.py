@@ -20,7 +20,7 @@ from paywall.memory import Bounded
 from paywall.models import Payment, Transaction
 from paywall.models.literals import one_of
 from paywall.models.payments import PAID
-from paywall.rails.evm import exact, nodes, own_transactions, transactions
+from paywall.rails.evm import nodes, own_transactions, schemes, transactions
 from paywall.rails.evm.gas import NotSent, burnt_of_late, is_burning, note_burnt, price_of_gas
 from paywall.rails.evm.rpc import NodeError, Reverted
 from paywall.vocabulary import Charge, Rejected, Settled, Settlement, Unknown, Verdict
@@ -128,8 +128,8 @@ class OnchainFacilitator:
         """Whether it can go into one transaction with others: a plain key's, at whose address no
         code lives. A contract could use up the gas of all of them. Raises `NodeError`."""
         node = nodes.of(charge.offer.network)
-        call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
-        if node is None or call is None or not exact.is_plain(charge.payload):
+        call = schemes.named(charge.offer.scheme).call(charge.payload, charge.offer)
+        if node is None or call is None or not schemes.is_plain(charge.payload):
             return False
         key, now = (charge.offer.network, charge.payer), time.monotonic()
         if _plain.get(key, 0.0) > now:
@@ -198,7 +198,7 @@ class OnchainFacilitator:
 
     def _prepare(self, charge: Charge, node: Node) -> Steps[tuple[str, str, int]]:
         """The call that settles an charge, simulated: contract, data, gas limit."""
-        call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
+        call = schemes.named(charge.offer.scheme).call(charge.payload, charge.offer)
         if call is None:
             from . import official
 
@@ -250,11 +250,11 @@ class _Refused(Exception):
 
 def paid_in(charge: Charge, receipt: TransactionReceipt) -> bool:
     """Whether a transaction moved an charge's money."""
-    return exact.named(charge.offer.scheme).paid_in(charge.payload, charge.offer, receipt)
+    return schemes.named(charge.offer.scheme).paid_in(charge.payload, charge.wanted, receipt)
 
 
 def _call(charge: Charge) -> tuple[str, str]:
-    call = exact.named(charge.offer.scheme).call(charge.payload, charge.offer)
+    call = schemes.named(charge.offer.scheme).call(charge.payload, charge.offer)
     if call is None:
         raise ValueError("it cannot be carried with others")
     return call

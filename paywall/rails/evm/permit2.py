@@ -1,7 +1,8 @@
-"""Permit2 `PermitWitnessTransferFrom` to x402's proxy: reading it, its digest, and its evidence.
+"""Permit2 `PermitWitnessTransferFrom` to x402's proxies: reading it, its digest, and its evidence.
 
 For tokens without EIP-3009, or buyers who approved Permit2 once for all (x402 specs,
-schemes/exact/scheme_exact_evm.md).
+schemes/exact/scheme_exact_evm.md); and for what is charged by use (schemes/upto/
+scheme_upto_evm.md).
 """
 
 from __future__ import annotations
@@ -26,17 +27,24 @@ if TYPE_CHECKING:
 PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
 PROXY = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001"
 """x402ExactPermit2Proxy: the only spender, which sends the money nowhere but to the witness."""
+PROXY_UP_TO = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"
+"""x402UptoPermit2Proxy: the same, of any part of the amount, and only for one facilitator."""
 
 _PERMITTED = "TokenPermissions(address token,uint256 amount)"
-_WITNESS = "Witness(address to,uint256 validAfter)"
 _PERMITTED_TYPEHASH = keccak(text=_PERMITTED)
-_WITNESS_TYPEHASH = keccak(text=_WITNESS)
-_PERMIT_TYPEHASH = keccak(
-    text=(
+
+
+def _typehashes(witness: str) -> tuple[bytes, bytes]:
+    """Of a permit with such a witness, and of the witness."""
+    permit = (
         "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,"
-        f"uint256 deadline,Witness witness){_PERMITTED}{_WITNESS}"
+        f"uint256 deadline,Witness witness){_PERMITTED}{witness}"
     )
-)
+    return keccak(text=permit), keccak(text=witness)
+
+
+_EXACT = _typehashes("Witness(address to,uint256 validAfter)")
+_UP_TO = _typehashes("Witness(address to,address facilitator,uint256 validAfter)")
 _NONCE_BITMAP_SELECTOR = keccak(text="nonceBitmap(address,uint256)")[:4].hex()
 
 
@@ -54,6 +62,8 @@ class PermitTransfer:
     to: str
     valid_after: int
     """Unix seconds from which the proxy takes it."""
+    facilitator: str = ""
+    """Who alone may settle it, and less than `value`; "" where it moves that value, by anybody."""
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> PermitTransfer:
@@ -70,6 +80,7 @@ class PermitTransfer:
             deadline=read_uint256(fields.get("deadline")),
             to=read_address(witness.get("to")),
             valid_after=read_uint256(witness.get("validAfter")),
+            facilitator=read_address(witness["facilitator"]) if "facilitator" in witness else "",
         )
 
     def json(self) -> dict[str, Any]:
@@ -80,15 +91,23 @@ class PermitTransfer:
             "spender": self.spender,
             "nonce": str(self.nonce),
             "deadline": str(self.deadline),
-            "witness": {"to": self.to, "validAfter": str(self.valid_after)},
+            "witness": {
+                "to": self.to,
+                **({"facilitator": self.facilitator} if self.facilitator else {}),
+                "validAfter": str(self.valid_after),
+            },
         }
 
     def digest(self, chain_id: int) -> bytes:
         """The 32 bytes that were signed."""
         permitted = keccak(_PERMITTED_TYPEHASH + _address(self.token) + word(self.value))
-        witness = keccak(_WITNESS_TYPEHASH + _address(self.to) + word(self.valid_after))
+        permit_typehash, witness_typehash = _UP_TO if self.facilitator else _EXACT
+        facilitator = _address(self.facilitator) if self.facilitator else b""
+        witness = keccak(
+            witness_typehash + _address(self.to) + facilitator + word(self.valid_after)
+        )
         struct = keccak(
-            _PERMIT_TYPEHASH
+            permit_typehash
             + permitted
             + _address(self.spender)
             + word(self.nonce)
@@ -100,9 +119,10 @@ class PermitTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Did this permit move its token?"""
+    """Did this permit move so much of its token?"""
 
     permit: PermitTransfer
+    value: int
     confirmations: int
     transaction: str = ""
     """Where the facilitator says that it happened, if it said so."""
@@ -112,7 +132,7 @@ def look(node: Node, question: Question) -> Steps[Finding]:
     """What the chain shows. Raises `NodeError`.
 
     Permit2 writes no log with the nonce. So a transaction is believed if the nonce is used, the
-    transaction carries that nonce, and the token moved the value from payer to payee in it.
+    transaction carries that nonce, and the token moved just that value from payer to payee in it.
     """
     permit = question.permit
     head = yield from node.block("latest")
@@ -122,7 +142,7 @@ def look(node: Node, question: Question) -> Steps[Finding]:
         receipt = yield from node.receipt(question.transaction)
         if receipt is not None:
             reverted = not receipt.succeeded
-            if used and (yield from _moved(node, receipt, permit)):
+            if used and (yield from _moved(node, receipt, question)):
                 return paid(receipt, head, question.confirmations)
     if used:
         return Undecided("the nonce is used; in which transaction is not known")
@@ -130,18 +150,18 @@ def look(node: Node, question: Question) -> Steps[Finding]:
     return Unspent(never=never, reverted=reverted)
 
 
-def moved(receipt: TransactionReceipt, permit: PermitTransfer) -> bool:
-    """Whether a transaction moved the permit's value; if by this permit, its input tells."""
+def moved(receipt: TransactionReceipt, permit: PermitTransfer, value: int) -> bool:
+    """Whether a transaction moved that value; if by this permit, its input tells."""
     return receipt.succeeded and any(
-        is_transfer(log, permit.token, permit.payer, permit.to, permit.value)
-        for log in receipt.logs
+        is_transfer(log, permit.token, permit.payer, permit.to, value) for log in receipt.logs
     )
 
 
-def _moved(node: Node, receipt: TransactionReceipt, permit: PermitTransfer) -> Steps[bool]:
-    if not moved(receipt, permit):
+def _moved(node: Node, receipt: TransactionReceipt, question: Question) -> Steps[bool]:
+    if not moved(receipt, question.permit, question.value):
         return False
-    return word(permit.nonce).hex() in (yield from node.transaction_input(receipt.transaction))
+    nonce = word(question.permit.nonce).hex()
+    return nonce in (yield from node.transaction_input(receipt.transaction))
 
 
 def _is_used(node: Node, permit: PermitTransfer) -> Steps[bool]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.utils.translation import gettext_lazy as _
 
 from paywall.effects import run
+from paywall.exceptions import Code, Refused
 from paywall.rails.base import Network, Rail
 from paywall.settlement.settling import TRANSACTION_FAILED
 from paywall.vocabulary import Rejected, Unknown
@@ -19,7 +20,6 @@ from . import (
     checkout,
     checks,
     confirmation,
-    exact,
     facilitators,
     finding,
     means,
@@ -29,11 +29,14 @@ from . import (
     orders,
     reconciliation,
     refunds,
+    schemes,
     sign_in,
+    supported,
     terms,
 )
 from .addresses import checksum, is_transaction_hash
 from .gas import watch_gas
+from .schemes.base import payload_of
 from .serving import answers
 
 if TYPE_CHECKING:
@@ -61,15 +64,15 @@ if TYPE_CHECKING:
         Settlement,
     )
 
-_SCHEME = exact.named("exact")
+_EXACT, _UP_TO = schemes.named("exact"), schemes.named("upto")
 
 
 class EvmRail(Rail):
-    """Tokens by x402's scheme `exact`: EIP-3009, or Permit2."""
+    """Tokens by x402's schemes `exact` (EIP-3009, or Permit2) and `upto` (Permit2)."""
 
     name: ClassVar[str] = terms.RAIL
     title: ClassVar[Any] = _("stablecoin (EVM)")
-    schemes: ClassVar[frozenset[str]] = frozenset({_SCHEME.name})
+    schemes: ClassVar[frozenset[str]] = frozenset({_EXACT.name, _UP_TO.name})
     fixed_terms: ClassVar[frozenset[str]] = terms.FIXED
 
     # ---------------------------------------------------------------------- Accounts
@@ -95,11 +98,19 @@ class EvmRail(Rail):
 
     def offered(self, account: Account) -> tuple[str, dict[str, Any]]:
         its = terms.of(account)
-        return _SCHEME.name, {
+        return _EXACT.name, {
             "asset": its.asset,
             "payTo": its.pay_to,
             "extra": {"name": its.eip712_name, "version": its.eip712_version},
         }
+
+    def offered_by_use(self, account: Account, *, ask: bool) -> tuple[str, dict[str, Any]] | None:
+        facilitator = supported.address(account, ask=ask)
+        if facilitator is None:
+            return None
+        _, its = self.offered(account)
+        how = {"assetTransferMethod": "permit2", "facilitatorAddress": facilitator}
+        return _UP_TO.name, {**its, "extra": {**its["extra"], **how}}
 
     def network(self, id_: str) -> Network | None:
         try:
@@ -111,16 +122,20 @@ class EvmRail(Rail):
     # ---------------------------------------------------------------- Taking payments
 
     def pick(self, credential: Credential, offers: Sequence[Offer]) -> Offer | None:
-        return _SCHEME.pick(credential, offers)
+        return _EXACT.pick(credential, offers)
 
     def identities(self, credential: Credential, terms: Sequence[Mapping[str, Any]]) -> list[str]:
-        return _SCHEME.identities(credential, sorted({its["asset"] for its in terms}))
+        scheme = schemes.named(credential.scheme)
+        return scheme.identities(credential, sorted({its["asset"] for its in terms}))
 
     def read(self, credential: Credential, offer: Offer, now: float, tolerance: float) -> Claim:
-        return _SCHEME.read(credential, offer, now, tolerance)
+        if credential.scheme != offer.scheme:
+            raise Refused(Code.NO_MATCHING_OFFER)
+        return schemes.named(offer.scheme).read(credential, offer, now, tolerance)
 
     def is_worth_asking(self, claim: Claim) -> Steps[bool]:
-        return (yield from _SCHEME.is_worth_asking(claim, nodes.of(claim.network)))
+        scheme = schemes.of(payload_of(claim))
+        return (yield from scheme.is_worth_asking(claim, nodes.of(claim.network)))
 
     def can_ask(self, network: str) -> bool:
         return nodes.of(network) is not None
@@ -131,8 +146,8 @@ class EvmRail(Rail):
     def can_afford(self, claim: Claim, offer: Offer) -> Steps[bool]:
         return means.can_afford(claim, offer)
 
-    def facilitators(self, account_id: int) -> Steps[list[Facilitator]]:
-        return facilitators.for_account(account_id)
+    def facilitators(self, offer: Offer) -> Steps[list[Facilitator]]:
+        return facilitators.for_offer(offer)
 
     def facilitator(self, name: str) -> Facilitator:
         return facilitators.get(name)
@@ -243,6 +258,7 @@ class EvmRail(Rail):
         return news.news()
 
     def chores(self) -> None:
+        supported.refresh()
         run(watch_gas())
 
     # ----------------------------------------------------------------- Beyond the shop

@@ -17,7 +17,7 @@ from paywall.effects import run
 from paywall.models import Payment, Refund
 from paywall.models.payments import State
 
-from . import confirmation, cursors, exact, networks, nodes, refunds, transactions, transfers
+from . import confirmation, cursors, networks, nodes, refunds, schemes, transactions, transfers
 from .rpc import NodeError
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _compare(comparison: Comparison, first: int, last: int, incoming: Iterable[T
     for transfer in incoming:
         if transfer.to != account.terms["pay_to"]:
             continue
-        identity = exact.identify(account.network, transfer)
+        identity = schemes.identify(account.network, transfer)
         key = (transfer.transaction, transfer.payer, transfer.value)
         if identity is None and without_nonce.get(key):
             identity = without_nonce[key].pop().identity
@@ -209,7 +209,7 @@ def _without_nonce(
     """Payments whose logs do not name them (Permit2), by what their transfer looks like."""
     found: dict[tuple[str, str, int], list[Payment]] = {}
     for payment in payments:
-        if not payment.identity.startswith(exact.FOUND_IN_LOGS):
+        if not payment.identity.startswith(schemes.FOUND_IN_LOGS):
             key = (payment.reference, str(payment.payer), payment.atomic_amount)
             found.setdefault(key, []).append(payment)
     return found

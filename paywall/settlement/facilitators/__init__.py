@@ -14,16 +14,17 @@ from .http import HttpFacilitator
 
 if TYPE_CHECKING:
     from paywall.effects import Steps
+    from paywall.vocabulary import Offer
 
 log = logging.getLogger(__name__)
 
 
-def for_account(rail: str, account_id: int) -> Steps[list[Facilitator]]:
-    """Those that settle for an account, in the order in which they shall be tried; at least one.
+def for_offer(offer: Offer) -> Steps[list[Facilitator]]:
+    """Those that settle an offer, in the order in which they shall be tried; at least one.
 
     Raises `Unavailable`.
     """
-    return (yield from _rail(rail).facilitators(account_id))
+    return (yield from _rail(offer.rail).facilitators(offer))
 
 
 def get(rail: str, name: str) -> Facilitator:
@@ -39,4 +40,4 @@ def _rail(name: str) -> Settles:
     return rail
 
 
-__all__ = ["Facilitator", "HttpFacilitator", "for_account", "get", "health"]
+__all__ = ["Facilitator", "HttpFacilitator", "for_offer", "get", "health"]

@@ -26,7 +26,7 @@ from paywall.exceptions import Code
 from paywall.logs import plain
 from paywall.protocols.x402 import v1_names
 from paywall.protocols.x402.requirements import requirements
-from paywall.vocabulary import Charge, Rejected, Settled, Settlement, Unknown, Verdict
+from paywall.vocabulary import Charge, Offer, Rejected, Settled, Settlement, Unknown, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from paywall.effects import Steps
 
 REFUSALS = re.compile(
-    r"(?!.*nonce)(invalid_exact_evm_payload_\w+|invalid_permit2_\w+|permit2_\w+)"
+    r"(?!.*nonce)(invalid_(exact|upto)_evm_payload_\w+|invalid_permit2_\w+|permit2_\w+)"
     r"|invalid_exact_evm_(insufficient_balance|token_name_mismatch|token_version_mismatch"
     r"|eip3009_not_supported|transaction_simulation_failed|failed_to_get_network_config"
     r"|failed_to_get_asset_info|failed_to_verify_signature)"
+    r"|upto_(facilitator_mismatch|amount_exceeds_permitted|unauthorized_facilitator)"
+    r"|invalid_upto_evm_(scheme|network_mismatch|failed_to_get_network_config)"
     r"|insufficient_funds|invalid_scheme|unsupported_scheme|invalid_network|network_mismatch"
     r"|invalid_payload|invalid_payment_requirements|invalid_x402_version"
     r"|missing_eip712_domain|asset_not_deployed_contract|eip6492_factory_not_allowed"
@@ -83,7 +85,7 @@ class HttpFacilitator:
 
     def settle(self, charge: Charge) -> Steps[Settlement]:
         try:
-            request = self._request("settle", charge)
+            request = self._request("settle", charge, charge.wanted)
         except Exception as error:
             # The site's own hook for the headers can fail in any way; nothing was sent.
             log.exception("The request to /settle could not be made")
@@ -102,7 +104,7 @@ class HttpFacilitator:
 
     def verify(self, charge: Charge) -> Steps[Verdict]:
         try:
-            response = yield from send(self._request("verify", charge))
+            response = yield from send(self._request("verify", charge, charge.offer))
             answer = VerifyResponse.model_validate(response.json(), strict=True)
         except Exception as error:
             return Verdict(None, f"no usable answer ({type(error).__name__})")
@@ -112,12 +114,12 @@ class HttpFacilitator:
             return Verdict(None, f"valid, with status {response.status_code}")
         return Verdict(answer.is_valid, _named(answer.invalid_reason))
 
-    def _request(self, endpoint: str, charge: Charge) -> Send:
+    def _request(self, endpoint: str, charge: Charge, wanted: Offer) -> Send:
         settings = self._settings
         return Send(
             "POST",
             f"{self._url}/{endpoint}",
-            json=_body(charge),
+            json=_body(charge, wanted),
             headers=self._remote.headers(endpoint),
             timeout=httpx.Timeout(
                 settings.facilitator_read_timeout,
@@ -127,17 +129,17 @@ class HttpFacilitator:
         )
 
 
-def _body(charge: Charge) -> dict[str, Any]:
-    """The request of both endpoints, in x402 v2 however the buyer's payment travelled."""
-    wanted = PaymentRequirements.model_validate(requirements(charge.offer))
+def _body(charge: Charge, wanted: Offer) -> dict[str, Any]:
+    """The request of both endpoints, in x402 v2 however the buyer's payment travelled. `wanted` is
+    what the buyer accepted, or what is to be taken of that."""
     request = SettleRequest(
         x402_version=2,
         payment_payload=PaymentPayload(
             payload=dict(charge.payload),
-            accepted=wanted,
+            accepted=PaymentRequirements.model_validate(requirements(charge.offer)),
             resource=ResourceInfo(url=charge.url),
         ),
-        payment_requirements=wanted,
+        payment_requirements=PaymentRequirements.model_validate(requirements(wanted)),
     )
     return request.model_dump(by_alias=True, exclude_none=True)
 
@@ -166,6 +168,8 @@ def _settlement(
             return Unknown("success on another network")
         if answer.payer and answer.payer.lower() != charge.payer.lower():
             return Unknown("success for another payer", transaction)
+        if charge.amount is not None and answer.amount not in (None, str(charge.amount)):
+            return Unknown("success for another amount", transaction)
         return Settled(transaction.lower())
     reason = _named(answer.error_reason)
     if not transaction and REFUSALS.fullmatch(reason):

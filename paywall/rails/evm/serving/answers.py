@@ -16,10 +16,11 @@ from paywall import conf
 from paywall.effects import run
 from paywall.exceptions import Refused
 from paywall.protocols.x402 import v1_names
-from paywall.rails.evm import exact, nodes, transactions
+from paywall.rails.evm import nodes, schemes, transactions
 from paywall.rails.evm.evidence import Depth
-from paywall.rails.evm.exact.base import payload_of
 from paywall.rails.evm.onchain import OnchainFacilitator
+from paywall.rails.evm.schemes.base import payload_of
+from paywall.rails.evm.schemes.upto import UpToEvm
 from paywall.vocabulary import Charge, Credential, Paid, Rejected, Settled, Settlement, Unknown
 
 from .requests import Malformed, read
@@ -60,6 +61,10 @@ def settle(request: HttpRequest, client: str) -> HttpResponse:
         )
 
     def answer(asked: Asked, charge: Charge) -> HttpResponse:
+        if charge.amount == 0:
+            return _answer(_settle_response(asked, charge, Settled("")))
+        if charge.wanted.amount > charge.offer.amount:
+            return refused(asked, "invalid_upto_evm_payload_settlement_exceeds_amount")
         settlement = run(_facilitator().settle(charge))
         if isinstance(settlement, Unknown):
             settlement = _by_chain(charge, settlement)
@@ -99,6 +104,10 @@ def supported(request: HttpRequest, client: str) -> HttpResponse:
         v1_name = v1_names.name(network)
         if v1_name is not None:
             kinds.append({"x402Version": 1, "scheme": "exact", "network": v1_name})
+        if settings.gas_key:
+            extra = {"facilitatorAddress": transactions.wallet(settings.gas_key).address}
+            by_use = {"scheme": UpToEvm.name, "network": network, "extra": extra}
+            kinds.append({"x402Version": 2, **by_use})
     signers = [transactions.wallet(settings.gas_key).address] if settings.gas_key else []
     return JsonResponse({"kinds": kinds, "extensions": [], "signers": {"eip155:*": signers}})
 
@@ -110,7 +119,7 @@ def _facilitator() -> OnchainFacilitator:
 def _charge(asked: Asked) -> Charge:
     """The charge, its authorization in one spelling and checked. Raises `Refused`."""
     credential = Credential("fleet", asked.offer.scheme, asked.offer.network, asked.payload)
-    claim = exact.named(asked.offer.scheme).read(
+    claim = schemes.named(asked.offer.scheme).read(
         credential, asked.offer, time.time(), conf.get().clock_tolerance
     )
     return Charge(
@@ -119,6 +128,7 @@ def _charge(asked: Asked) -> Charge:
         str(claim.payer),
         asked.url,
         claim.identity,
+        asked.amount,
     )
 
 
@@ -128,8 +138,8 @@ def _by_chain(charge: Charge, unknown: Unknown) -> Settlement:
     if node is None:
         return unknown
     where = Depth(timezone.now(), 1, unknown.reference, conf.get().log_range)
-    scheme = exact.named(charge.offer.scheme)
-    finding = run(scheme.find(charge.payload, charge.offer, node, where))
+    scheme = schemes.named(charge.offer.scheme)
+    finding = run(scheme.find(charge.payload, charge.wanted, node, where))
     return Settled(finding.reference) if isinstance(finding, Paid) else unknown
 
 
@@ -137,7 +147,11 @@ def _settle_response(asked: Asked, charge: Charge, settlement: Settlement) -> Se
     match settlement:
         case Settled(reference=reference):
             return SettleResponse(
-                success=True, transaction=reference, network=asked.named, payer=charge.payer
+                success=True,
+                transaction=reference,
+                network=asked.named,
+                payer=charge.payer,
+                amount=None if charge.amount is None else str(charge.amount),
             )
         case Rejected(code=code, detail=detail):
             return SettleResponse(

@@ -17,8 +17,9 @@ from x402.schemas import (
 )
 
 from paywall.protocols.x402 import v1_names
-from paywall.rails.evm import exact, nodes
+from paywall.rails.evm import nodes, schemes
 from paywall.rails.evm.addresses import checksum, read_uint256
+from paywall.rails.evm.schemes.upto import UpToEvm
 from paywall.rails.evm.terms import RAIL
 from paywall.vocabulary import Offer
 
@@ -39,6 +40,8 @@ class Asked:
     url: str
     named: str
     """The network, as the client spells it."""
+    amount: int | None = None
+    """So much is to be taken, of what is charged by use."""
 
 
 def read(body: bytes) -> Asked:
@@ -59,17 +62,20 @@ def read(body: bytes) -> Asked:
 def _v2(payload: Any, requirements: Any) -> Asked:
     presented = PaymentPayload.model_validate(payload)
     wanted = PaymentRequirements.model_validate(requirements)
+    is_by_use = wanted.scheme == UpToEvm.name
+    # What the buyer accepted is the most; what is wanted, what was used of it.
     offer = _offer(
         wanted.scheme,
         wanted.network,
         wanted.asset,
-        wanted.amount,
+        presented.accepted.amount if is_by_use else wanted.amount,
         wanted.pay_to,
         wanted.max_timeout_seconds,
         wanted.extra or {},
     )
     url = presented.resource.url if presented.resource else ""
-    return Asked(offer, presented.payload, url, wanted.network)
+    amount = read_uint256(wanted.amount) if is_by_use else None
+    return Asked(offer, presented.payload, url, wanted.network, amount)
 
 
 def _v1(payload: Any, requirements: Any) -> Asked:
@@ -100,8 +106,11 @@ def _offer(
     extra: Mapping[str, Any],
 ) -> Offer:
     """Raises `ValueError`, `Malformed`."""
-    if exact.get(scheme) is None:
+    if schemes.get(scheme) is None:
         raise Malformed("the scheme is not supported")
+    is_by_use = scheme == UpToEvm.name
+    if is_by_use and not isinstance(extra.get("facilitatorAddress"), str):
+        raise Malformed("extra must have the facilitatorAddress that was signed for")
     if nodes.of(network) is None:
         raise Malformed("the network is not served here")
     if not {"name", "version"} <= set(extra):
@@ -117,7 +126,15 @@ def _offer(
         terms={
             "asset": checksum(asset),
             "payTo": checksum(pay_to),
-            "extra": {"name": str(extra["name"]), "version": str(extra["version"])},
+            "extra": {
+                "name": str(extra["name"]),
+                "version": str(extra["version"]),
+                **(
+                    {"facilitatorAddress": checksum(extra["facilitatorAddress"])}
+                    if is_by_use
+                    else {}
+                ),
+            },
         },
         account_id=0,
         price_id=0,
@@ -125,4 +142,5 @@ def _offer(
         currency="",
         symbol="",
         decimals=0,
+        at_most=is_by_use,
     )

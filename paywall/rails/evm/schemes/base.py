@@ -113,6 +113,12 @@ def payload_of(claim: Claim) -> Mapping[str, Any]:
     return claim.payload
 
 
+def has_enough(claim: Claim, offer: Offer, node: Node) -> Steps[bool]:
+    """Whether the payer has the money now. Raises `NodeError`."""
+    has = yield from node.balance_of(offer.terms["asset"], str(claim.payer))
+    return has >= claim.amount
+
+
 def could_be_contract(claim: Claim, node: Node | None) -> Steps[bool]:
     """Whether a signature can be a contract wallet's (ERC-1271, ERC-6492). Raises `NodeError`.
 

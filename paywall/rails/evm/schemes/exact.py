@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import payload_of
+from .base import has_enough, payload_of
 from .eip3009 import Eip3009
 from .permit2 import Permit2
 
@@ -42,8 +42,7 @@ class ExactEvm:
         return _kind_of(payload_of(claim)).is_worth_asking(claim, node)
 
     def can_afford(self, claim: Claim, offer: Offer, node: Node) -> Steps[bool]:
-        has = yield from node.balance_of(offer.terms["asset"], str(claim.payer))
-        return has >= claim.amount
+        return (yield from has_enough(claim, offer, node))
 
     def call(self, payload: Mapping[str, Any], offer: Offer) -> tuple[str, str] | None:
         return _kind_of(payload).call(payload, offer)

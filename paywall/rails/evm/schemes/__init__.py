@@ -11,14 +11,15 @@ from paywall.rails.evm.eip3009 import PLAIN_SIGNATURE_BYTES, read_signature
 
 from . import eip3009
 from .base import Scheme
-from .scheme import ExactEvm
+from .exact import ExactEvm
+from .upto import UpToEvm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from paywall.rails.evm.transfers import Transfer
 
-_SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (ExactEvm(),)}
+_SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (ExactEvm(), UpToEvm())}
 
 
 def get(name: str) -> Scheme | None:
@@ -29,6 +30,12 @@ def get(name: str) -> Scheme | None:
 def named(name: str) -> Scheme:
     """The scheme of that x402 name, or `LookupError`: for names that we wrote ourselves."""
     return _SCHEMES[name]
+
+
+def of(payload: Mapping[str, Any]) -> Scheme:
+    """The scheme of a canonical payload, which says it by what was signed."""
+    witness = payload.get("permit2Authorization", {}).get("witness", {})
+    return _SCHEMES["upto" if "facilitator" in witness else "exact"]
 
 
 def is_plain(payload: Mapping[str, Any]) -> bool:
@@ -51,4 +58,4 @@ def identify(network: str, transfer: Transfer) -> str | None:
     return eip3009.identity(network, transfer.token, transfer.payer, transfer.nonce)
 
 
-__all__ = ["FOUND_IN_LOGS", "Scheme", "get", "identify", "is_plain", "named"]
+__all__ = ["FOUND_IN_LOGS", "Scheme", "get", "identify", "is_plain", "named", "of"]

@@ -1,0 +1,158 @@
+"""Who settles what is charged by use, as the facilitators themselves say it (`GET /supported`).
+
+A buyer signs for one facilitator, by its address (x402 specs, schemes/upto). What was said is kept
+in the database: it is asked for once an hour by the engine, and by a request only where nothing is
+known yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from django.db.models import Q
+from django.utils import timezone
+
+from paywall import conf, durable
+from paywall.effects import Send, run, send
+from paywall.models import FacilitatorHealth
+
+from . import transactions
+from .addresses import checksum
+from .schemes.upto import UpToEvm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from paywall.models import Account
+
+log = logging.getLogger(__name__)
+
+KNOWN_FOR = timedelta(hours=1)
+"""After which a facilitator is asked anew what it can do."""
+
+PAUSE = timedelta(seconds=10)
+"""After which one is asked again that did not answer, or does not settle by use."""
+
+REMEMBERED = 20
+"""Addresses by which a facilitator was known: what was signed for an older one is still its own."""
+
+
+def address(account: Account, *, ask: bool) -> str | None:
+    """For whom buyers of an account shall sign what is charged by use; None if nobody settles it.
+
+    `ask` the facilitators, where nothing is known of any.
+    """
+    names = [name for name in account.facilitator_names() if name in conf.get().remotes()]
+    names = names or list(conf.get().remotes())
+    found = _first(names, account.network)
+    if found is None and ask and ask_all(names, PAUSE):
+        found = _first(names, account.network)
+    return found
+
+
+def nobody_settles_by_use(account: Account) -> bool:
+    """Whether all were asked, and none of them does. Asks nobody."""
+    if address(account, ask=False) is not None:
+        return False
+    at_urls = {name for name, remote in conf.get().remotes().items() if remote is not None}
+    return at_urls <= {name for name, asked_at in _asked_at().items() if asked_at is not None}
+
+
+def is_own(name: str, address_: str) -> bool:
+    """Whether a facilitator settles what was signed for that address."""
+    if conf.get().remotes().get(name) is None:
+        return address_ == _own_address()
+    return address_ in _said().get(name, {}).get("signers", ())
+
+
+def refresh() -> None:
+    """Ask those again that were asked an hour ago: something is charged by use."""
+    rows = FacilitatorHealth.objects.using(durable.alias())
+    old = rows.filter(asked_at__lte=timezone.now() - KNOWN_FOR).values_list("name", flat=True)
+    ask_all(list(old), KNOWN_FOR)
+
+
+def ask_all(names: list[str], pause: timedelta) -> bool:
+    """Ask the facilitators at URLs that were not asked for so long. Whether any was."""
+    remotes = conf.get().remotes()
+    at_urls = [name for name in names if remotes.get(name) is not None]
+    return bool([name for name in at_urls if _takes_turn(name, pause) and _ask(name)])
+
+
+def _first(names: list[str], network: str) -> str | None:
+    said = _said()
+    for name in names:
+        if conf.get().remotes()[name] is None:
+            found = _own_address() if network in conf.get().rpc_urls else None
+        else:
+            found = said.get(name, {}).get("upto", {}).get(network)
+        if found:
+            return str(found)
+    return None
+
+
+def _own_address() -> str | None:
+    key = conf.get().gas_key
+    return transactions.wallet(key).address if key else None
+
+
+@durable.read
+def _said() -> Mapping[str, Mapping[str, Any]]:
+    rows = FacilitatorHealth.objects.using(durable.alias())
+    return dict(rows.values_list("name", "supported"))
+
+
+@durable.read
+def _asked_at() -> Mapping[str, datetime | None]:
+    rows = FacilitatorHealth.objects.using(durable.alias())
+    return dict(rows.values_list("name", "asked_at"))
+
+
+@durable.write
+def _takes_turn(name: str, pause: timedelta) -> bool:
+    """Whether it is to be asked, by this process and no other."""
+    now = timezone.now()
+    rows = FacilitatorHealth.objects.using(durable.alias())
+    rows.bulk_create([FacilitatorHealth(name=name)], ignore_conflicts=True)
+    turn = Q(asked_at=None) | Q(asked_at__lte=now - pause)
+    return bool(rows.filter(turn, name=name).update(asked_at=now))
+
+
+def _ask(name: str) -> bool:
+    remote = conf.get().remotes()[name]
+    assert remote is not None
+    settings = conf.get()
+    timeout = httpx.Timeout(settings.facilitator_connect_timeout)
+    url = f"{remote.url.rstrip('/')}/supported"
+    try:
+        headers = remote.headers("supported")
+        answer = run(send(Send("GET", url, timeout, headers=headers)))
+        kinds = answer.raise_for_status().json()["kinds"]
+        said = _by_network(kinds)
+    except Exception as error:
+        # Also the site's own hook for the headers, which can fail in any way.
+        log.warning("The facilitator %s does not say what it can do: %r", name, error)
+        return False
+    _remember(name, said)
+    return True
+
+
+def _by_network(kinds: list[Mapping[str, Any]]) -> dict[str, str]:
+    """The address to sign for on each network. Raises `ValueError` and the like for nonsense."""
+    return {
+        str(kind["network"]): checksum(kind["extra"]["facilitatorAddress"])
+        for kind in kinds
+        if kind["x402Version"] == 2 and kind["scheme"] == UpToEvm.name
+    }
+
+
+@durable.write
+def _remember(name: str, said: dict[str, str]) -> None:
+    rows = FacilitatorHealth.objects.using(durable.alias()).filter(name=name)
+    known = rows.select_for_update().get().supported.get("signers", [])
+    signers = list(dict.fromkeys([*said.values(), *known]))[:REMEMBERED]
+    rows.update(supported={"upto": said, "signers": signers})
