@@ -219,6 +219,10 @@ class Settings:
     """Whether x402's offers and receipts are signed by the site, for who wants to show them to
     others (extension `offer-receipt`)."""
 
+    gas_sponsoring: Flag = False
+    """Whether buyers of what is charged by use may sign their approval of Permit2 beside the
+    payment (extension `eip2612GasSponsoring`): who settles pays the gas for both."""
+
     keep_answers: Seconds = 3_600
     """For how long the answer to such a payment is kept, to be given again; 0 keeps none."""
 

@@ -91,6 +91,8 @@ class Credential:
     """The URL that the buyer says it pays for, where the protocol carries it."""
     idempotency_key: str = ""
     """By which the buyer knows the request that it pays for: the same key is the same payment."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """What else it carries, by the names that the challenge declared."""
     is_made_for: Callable[[Asked], bool] | None = None
     """Whether it was made for such a request, where the protocol binds it to one."""
 

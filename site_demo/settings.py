@@ -154,6 +154,8 @@ PAYWALL = {
     "PROXIES": env.int(
         "PAYWALL_PROXIES", default=1 if env.bool("BEHIND_TLS", default=False) else 0
     ),
+    # Who settles pays for buyers' approvals of Permit2 too.
+    "GAS_SPONSORING": env.bool("PAYWALL_GAS_SPONSORING", default=True),
     # A reader may give away twice what they bought.
     "GIFT_LINKS": 2,
     # What a buyer's wallet is told of the local chain, where the demo has a play wallet for it.

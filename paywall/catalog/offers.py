@@ -30,7 +30,7 @@ from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
 from paywall.protocols.challenge import Challenge
 from paywall.rails import registry as rails
-from paywall.rails.base import HasMinimum, Meters, Rail, Reads, SignsIn
+from paywall.rails.base import Extends, HasMinimum, Meters, Rail, Reads, SignsIn
 from paywall.vocabulary import Credential, Offer
 
 log = logging.getLogger(__name__)
@@ -320,7 +320,14 @@ def _for_sale(
     offers = tuple(offer for order in sorted(current) for offer in current[order])
     sign_in = _sign_in(offers) if signs_in else ()
     own_header = resource.payment_header == _OWN_HEADER if resource.payment_header else None
-    goods = Goods(resource.title, resource.description, resource.mime_type, sign_in, own_header)
+    goods = Goods(
+        resource.title,
+        resource.description,
+        resource.mime_type,
+        sign_in,
+        _extensions(offers),
+        own_header,
+    )
     return ForSale(
         resource_id=resource.pk,
         slug=resource.slug,
@@ -341,6 +348,15 @@ def _for_sale(
         by_use=resource.by_use,
         meter=_metering(resource.meter),
     )
+
+
+def _extensions(offers: tuple[Offer, ...]) -> dict[str, Any]:
+    """What the offers' rails declare besides."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(offer.rail for offer in offers):
+        if (extends := rails.able(name, Extends)) is not None:
+            found |= extends.extensions([offer for offer in offers if offer.rail == name])
+    return found
 
 
 def _bundle(resource: Resource) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Goods:
     mime_type: str
     sign_in: tuple[str, ...] = ()
     """Networks whose wallets may sign in for it: it has passes, or is free for some of them."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """What a protocol that has extensions (x402 v2) declares besides, by name."""
     own_header: bool | None = None
     """Whether `Authorization` is taken by tokens of the site's own there; None: as the settings
     say."""

@@ -151,6 +151,16 @@ class Meters(Protocol):
 
 
 @runtime_checkable
+class Extends(Protocol):
+    """Its buyers may sign more than the payment, where a protocol carries that (x402 v2)."""
+
+    def extensions(self, offers: Sequence[Offer]) -> Mapping[str, Any]:
+        """What a challenge with these offers declares, by name; a credential's `extensions` bring
+        it."""
+        ...
+
+
+@runtime_checkable
 class EndsOrders(Protocol):
     """It can be asked, at the end of an order's time, whether it was paid after all."""
 

@@ -12,6 +12,7 @@ from eth_account import Account as Key
 from x402 import x402ClientSync
 from x402.http.clients import x402_requests
 from x402.mechanisms.evm import EthAccountSigner
+from x402.mechanisms.evm.signers import EthAccountSignerWithRPC
 from x402.mechanisms.evm.upto import UptoEvmClientScheme
 from x402.schemas import PaymentRequirements
 
@@ -143,6 +144,25 @@ def test_the_official_client_buys_of_the_demo(make_site, chain, approved, server
     assert site.shell(f"from paywall.models import Payment; {shown}").split() == [
         *("confirmed", "50000", "12300", "0.01230000"),
     ]
+
+
+@pytest.mark.parametrize("who", ["facilitator", "the site itself"])
+def test_who_has_no_gas_signs_the_approval_too(make_site, chain, who):
+    """The official client reads the chain, and sees that Permit2 is not approved."""
+    own = {"PAYWALL_FACILITATOR_URL": "", "PAYWALL_GAS_KEY": account(0).key.hex()}
+    site = make_site(**(own if who == "the site itself" else {})).start()
+    stranger = Key.create()
+    chain.mint(stranger.address, 1_000_000)
+    client = x402ClientSync()
+    client.register(
+        "eip155:*", UptoEvmClientScheme(EthAccountSignerWithRPC(stranger, rpc_url=chain.url))
+    )
+    before = chain.balance(SELLER)
+    for _ in range(2):  # and again: the approval is for one payment
+        response = x402_requests(client).get(f"{site.url}{URL}")
+        assert response.status_code == 200, response.text
+    assert chain.balance(SELLER) - before == 24_600
+    assert site.manage("paywall_run", "--once").strip() == "confirm: 2 confirmed"
 
 
 def let_the_engine(site):

@@ -47,13 +47,18 @@ class X402V2(Protocol):
             takes=partial(names, payload.accepted.model_dump(by_alias=True)),
             resource_url=payload.resource.url if payload.resource else None,
             idempotency_key=identifier.read(payload.extensions),
+            extensions=payload.extensions or {},
         )
 
     def challenge(self, goods: Goods, offers: Sequence[Offer]) -> Part | None:
         sayable = [offer for offer in offers if can_say(offer)]
         if not sayable:
             return None
-        extensions = {**identifier.extension(), **offer_receipt.extension()}
+        extensions = {
+            **identifier.extension(),
+            **offer_receipt.extension(),
+            **goods.extensions,
+        }
         if goods.sign_in:
             extensions[sign_in.NAME] = sign_in.extension(goods.sign_in)
         challenge = PaymentRequired(

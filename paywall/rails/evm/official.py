@@ -96,9 +96,12 @@ def _scheme(
 
 
 def _models(charge: Charge, wanted: Offer) -> tuple[PaymentPayload, PaymentRequirements]:
+    inner = dict(charge.payload)
+    extensions = inner.pop("extensions", None)
     payload = PaymentPayload(
         x402_version=2,
-        payload=dict(charge.payload),
+        payload=inner,
+        extensions=extensions,
         accepted=PaymentRequirements.model_validate(requirements(charge.offer)),
         resource=ResourceInfo(url=charge.url),
     )

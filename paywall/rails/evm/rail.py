@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 
+from paywall import conf
 from paywall.effects import run
 from paywall.exceptions import Code, Refused
 from paywall.rails.base import Network, Rail
@@ -31,6 +32,7 @@ from . import (
     refunds,
     schemes,
     sign_in,
+    sponsoring,
     supported,
     terms,
 )
@@ -111,6 +113,11 @@ class EvmRail(Rail):
         _, its = self.offered(account)
         how = {"assetTransferMethod": "permit2", "facilitatorAddress": facilitator}
         return _UP_TO.name, {**its, "extra": {**its["extra"], **how}}
+
+    def extensions(self, offers: Sequence[Offer]) -> Mapping[str, Any]:
+        if conf.get().gas_sponsoring and any(map(supported.sponsors, offers)):
+            return {sponsoring.NAME: sponsoring.DECLARATION}
+        return {}
 
     def network(self, id_: str) -> Network | None:
         try:

@@ -19,7 +19,7 @@ from paywall import conf, durable
 from paywall.effects import Send, run, send
 from paywall.models import FacilitatorHealth
 
-from . import transactions
+from . import sponsoring, transactions
 from .addresses import checksum
 from .schemes.upto import UpToEvm
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from paywall.models import Account
+    from paywall.vocabulary import Offer
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,19 @@ def _own_address() -> str | None:
     return transactions.wallet(key).address if key else None
 
 
+def sponsors(offer: Offer) -> bool:
+    """Whether who settles an offer that is charged by use also pays for the buyer's approval."""
+    if not offer.at_most:
+        return False
+    address_ = offer.terms["extra"]["facilitatorAddress"]
+    if address_ == _own_address():
+        return True
+    return any(
+        sponsoring.NAME in said.get("extensions", ()) and address_ in said.get("signers", ())
+        for said in _said().values()
+    )
+
+
 @durable.read
 def _said() -> Mapping[str, Mapping[str, Any]]:
     rows = FacilitatorHealth.objects.using(durable.alias())
@@ -131,13 +145,14 @@ def _ask(name: str) -> bool:
     try:
         headers = remote.headers("supported")
         answer = run(send(Send("GET", url, timeout, headers=headers)))
-        kinds = answer.raise_for_status().json()["kinds"]
-        said = _by_network(kinds)
+        told = answer.raise_for_status().json()
+        said = _by_network(told["kinds"])
+        extensions = [str(name)[:100] for name in told.get("extensions", [])][:REMEMBERED]
     except Exception as error:
         # Also the site's own hook for the headers, which can fail in any way.
         log.warning("The facilitator %s does not say what it can do: %r", name, error)
         return False
-    _remember(name, said)
+    _remember(name, said, extensions)
     return True
 
 
@@ -151,8 +166,8 @@ def _by_network(kinds: list[Mapping[str, Any]]) -> dict[str, str]:
 
 
 @durable.write
-def _remember(name: str, said: dict[str, str]) -> None:
+def _remember(name: str, said: dict[str, str], extensions: list[str]) -> None:
     rows = FacilitatorHealth.objects.using(durable.alias()).filter(name=name)
     known = rows.select_for_update().get().supported.get("signers", [])
     signers = list(dict.fromkeys([*said.values(), *known]))[:REMEMBERED]
-    rows.update(supported={"upto": said, "signers": signers})
+    rows.update(supported={"upto": said, "signers": signers, "extensions": extensions})

@@ -132,12 +132,15 @@ class HttpFacilitator:
 def _body(charge: Charge, wanted: Offer) -> dict[str, Any]:
     """The request of both endpoints, in x402 v2 however the buyer's payment travelled. `wanted` is
     what the buyer accepted, or what is to be taken of that."""
+    payload = dict(charge.payload)
+    extensions = payload.pop("extensions", None)
     request = SettleRequest(
         x402_version=2,
         payment_payload=PaymentPayload(
-            payload=dict(charge.payload),
+            payload=payload,
             accepted=PaymentRequirements.model_validate(requirements(charge.offer)),
             resource=ResourceInfo(url=charge.url),
+            extensions=extensions,
         ),
         payment_requirements=PaymentRequirements.model_validate(requirements(wanted)),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from paywall import conf
 from paywall.exceptions import Code, Refused
-from paywall.rails.evm import eip3009, evidence, networks, permit2
+from paywall.rails.evm import eip3009, evidence, networks, permit2, sponsoring
 from paywall.rails.evm.permit2 import PermitTransfer
 from paywall.vocabulary import Claim, Finding, Offer
 
@@ -43,6 +44,9 @@ class Permit2:
         signed = Signed(permit.to, permit.value, permit.valid_after, permit.deadline)
         signed.check(offer, now, tolerance)
         digest = permit.digest(networks.chain_id(offer.network))
+        beside = {}
+        if conf.get().gas_sponsoring:
+            beside = sponsoring.read(credential.extensions, permit)
         return Claim(
             amount=offer.amount,
             identity=_identity(offer.network, permit),
@@ -51,6 +55,7 @@ class Permit2:
             payload={
                 "signature": "0x" + signature.hex(),
                 "permit2Authorization": permit.json(),
+                **({"extensions": beside} if beside else {}),
             },
             proven=False,
             is_signed=eip3009.signer(digest, signature) == permit.payer,

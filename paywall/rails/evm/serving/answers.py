@@ -16,7 +16,7 @@ from paywall import conf
 from paywall.effects import run
 from paywall.exceptions import Refused
 from paywall.protocols.x402 import v1_names
-from paywall.rails.evm import nodes, schemes, transactions
+from paywall.rails.evm import nodes, schemes, sponsoring, transactions
 from paywall.rails.evm.evidence import Depth
 from paywall.rails.evm.onchain import OnchainFacilitator
 from paywall.rails.evm.schemes.base import payload_of
@@ -108,8 +108,11 @@ def supported(request: HttpRequest, client: str) -> HttpResponse:
             extra = {"facilitatorAddress": transactions.wallet(settings.gas_key).address}
             by_use = {"scheme": UpToEvm.name, "network": network, "extra": extra}
             kinds.append({"x402Version": 2, **by_use})
+    extensions = [sponsoring.NAME] if settings.gas_sponsoring else []
     signers = [transactions.wallet(settings.gas_key).address] if settings.gas_key else []
-    return JsonResponse({"kinds": kinds, "extensions": [], "signers": {"eip155:*": signers}})
+    return JsonResponse(
+        {"kinds": kinds, "extensions": extensions, "signers": {"eip155:*": signers}}
+    )
 
 
 def _facilitator() -> OnchainFacilitator:
@@ -118,7 +121,13 @@ def _facilitator() -> OnchainFacilitator:
 
 def _charge(asked: Asked) -> Charge:
     """The charge, its authorization in one spelling and checked. Raises `Refused`."""
-    credential = Credential("fleet", asked.offer.scheme, asked.offer.network, asked.payload)
+    credential = Credential(
+        "fleet",
+        asked.offer.scheme,
+        asked.offer.network,
+        asked.payload,
+        extensions=asked.extensions,
+    )
     claim = schemes.named(asked.offer.scheme).read(
         credential, asked.offer, time.time(), conf.get().clock_tolerance
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,8 @@ class Asked:
     url: str
     named: str
     """The network, as the client spells it."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """What was signed beside the payment."""
     amount: int | None = None
     """So much is to be taken, of what is charged by use."""
 
@@ -75,7 +77,8 @@ def _v2(payload: Any, requirements: Any) -> Asked:
     )
     url = presented.resource.url if presented.resource else ""
     amount = read_uint256(wanted.amount) if is_by_use else None
-    return Asked(offer, presented.payload, url, wanted.network, amount)
+    extensions = presented.extensions or {}
+    return Asked(offer, presented.payload, url, wanted.network, extensions, amount)
 
 
 def _v1(payload: Any, requirements: Any) -> Asked:
