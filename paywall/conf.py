@@ -226,6 +226,10 @@ class Settings:
     keep_answers: Seconds = 3_600
     """For how long the answer to such a payment is kept, to be given again; 0 keeps none."""
 
+    openapi: Annotated[str, Field(pattern=r"^(\w+(\.\w+)+)?$"), Must("a dotted path")] = ""
+    """A function of the site's own that returns its OpenAPI document: what it says of an operation
+    that is sold is told to who looks for what is sold."""
+
     found_by: Annotated[
         Sequence[Literal["x402", "openapi", "llms", "robots", "bazaar", "prices", "link"]],
         Must('a list of "x402", "openapi", "llms", "robots", "bazaar", "prices" and "link"'),

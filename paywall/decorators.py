@@ -91,9 +91,9 @@ def payment_required(
     `resource` is a Resource's slug, or a callable that gets the view's arguments and returns a
     Resource (a coroutine function too, on async views). `price` is in `currency` (by default
     `PAYWALL["CURRENCY"]`): a string or Decimal, never a float. `fields` are the Resource's:
-    title, description, mime_type, policy, access, pass_seconds, payment_header. What the code
-    declares is made by `migrate` or `paywall_sync` where it does not exist; afterwards the admin
-    rules.
+    title, description, mime_type, policy, access, pass_seconds, payment_header, by_use, interface.
+    What the code declares is made by `migrate` or `paywall_sync` where it does not exist;
+    afterwards the admin rules.
 
     `teaser` is what a person sees of the page before paying, instead of the Resource's description:
     a callable that gets the view's arguments and returns text (escaped unless it is marked safe),

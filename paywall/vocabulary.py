@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from paywall.interface import Interface
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -128,6 +130,8 @@ class Charge:
     url: str
     identity: str
     """By which the claim is known, whoever asks again."""
+    interface: Interface | None = None
+    """What the resource takes and gives, for who lists what it settles."""
     amount: int | None = None
     """So much is to be taken of what was offered at most; None: all of it."""
 

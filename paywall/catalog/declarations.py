@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 
 import paywall
-from paywall import conf
+from paywall import conf, interface
 from paywall.money import MOST
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ FIELDS = frozenset(
         "pass_seconds",
         "payment_header",
         "by_use",
+        "interface",
     }
 )
 
@@ -106,6 +107,8 @@ def _check(slug: str, currency: str | None, more: dict[str, Any]) -> None:
         trouble = "a pass for a time (access='period') needs its duration: pass_seconds=86400"
     elif access != "period" and seconds is not None:
         trouble = "pass_seconds goes with access='period'"
+    elif wrong := _wrong_interface(more.get("interface")):
+        trouble = f"interface: {wrong}"
     elif more.get("by_use") and (access != "request" or more.get("policy") == "before"):
         trouble = (
             "by_use is for one request, and known after the view: access='request', not before"
@@ -116,6 +119,16 @@ def _check(slug: str, currency: str | None, more: dict[str, Any]) -> None:
         trouble = "a title has 200 characters at most, a mime_type 100"
     if trouble:
         raise ImproperlyConfigured(f"payment_required({slug!r}){_caller()}: {trouble}.")
+
+
+def _wrong_interface(said: Any) -> str:
+    if said is None:
+        return ""
+    try:
+        interface.read(said)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _caller() -> str:

@@ -23,7 +23,10 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import conf, durable
+from paywall.catalog import interfaces
 from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
+from paywall.interface import Interface
+from paywall.memory import Bounded
 from paywall.models import Account, Audience, Meter, Price, Resource
 from paywall.models.literals import Literal
 from paywall.protocols import registry as protocols
@@ -193,12 +196,24 @@ def load(reference: Reference, *, ask: bool = True) -> ForSale:
     load_patiently = durable.read(_load)
     started = time.monotonic()
     found = load_patiently(reference, started + conf.get().cache_seconds, ask)
+    if found.goods.interface is not None:
+        _interfaces[found.resource_id] = found.goods.interface
+    else:
+        _interfaces.pop(found.resource_id, None)
     with _lock:
         _cache.pop(reference, None)
         while len(_cache) >= MAX_CACHED:
             del _cache[next(iter(_cache))]
         _cache[reference] = found
     return found
+
+
+_interfaces: Bounded[int, Interface] = Bounded()
+
+
+def interface_of(resource_id: int) -> Interface | None:
+    """What a resource takes and gives, if this process has sold it."""
+    return _interfaces.get(resource_id)
 
 
 def get(reference: Reference) -> ForSale:
@@ -325,6 +340,7 @@ def _for_sale(
         resource.description,
         resource.mime_type,
         sign_in,
+        interfaces.of(resource),
         _extensions(offers),
         own_header,
     )

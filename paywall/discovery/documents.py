@@ -8,12 +8,15 @@ from paywall import conf
 from paywall.money import money
 from paywall.mounts import path_of
 from paywall.protocols.mpp.charges import INTENT, METHODS
+from paywall.protocols.x402 import bazaar
 from paywall.protocols.x402.requirements import can_say, requirements
 
 from . import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from paywall.interface import Interface
 
     from .listing import Listed
 
@@ -38,6 +41,7 @@ def items(absolute: Absolute) -> list[dict[str, Any]]:
             "description": one.description or one.title,
             "mimeType": one.mime_type,
             "method": one.methods[0],
+            **({"extensions": told} if (told := bazaar.extension(one.interface)) else {}),
         }
         found.append(item)
     return found
@@ -109,12 +113,18 @@ def _operation(one: Listed) -> dict[str, Any]:
         for name in names
     ]
     amount, currency = one.prices[0]
+    body, answer = {}, {}
+    if (interface := one.interface) is not None:
+        parameters += _in_query(interface)
+        body = _in_body(interface)
+        answer = _content(interface.answer_schema, interface.answer)
     return {
         "summary": one.title,
         **({"description": one.description} if one.description else {}),
         **({"parameters": parameters} if parameters else {}),
+        **({"requestBody": {"content": {"application/json": body}}} if body else {}),
         "responses": {
-            "200": {"description": "What was paid for", "content": {one.mime_type: {}}},
+            "200": {"description": "What was paid for", "content": {one.mime_type: answer}},
             "402": {"description": "Payment Required"},
         },
         "x-payment-info": {
@@ -122,6 +132,33 @@ def _operation(one: Listed) -> dict[str, Any]:
             "price": _price(one, money(amount), currency),
             "protocols": [{"x402": {}}, *([{"mpp": {}}] if conf.get().mpp else [])],
         },
+    }
+
+
+def _in_query(interface: Interface) -> list[dict[str, Any]]:
+    if interface.in_body:
+        return []
+    required, example = interface.schema.get("required", ()), interface.example or {}
+    return [
+        {
+            "name": name,
+            "in": "query",
+            **({"required": True} if name in required else {}),
+            "schema": schema,
+            **({"example": example[name]} if name in example else {}),
+        }
+        for name, schema in interface.schema.get("properties", {}).items()
+    ]
+
+
+def _in_body(interface: Interface) -> dict[str, Any]:
+    return _content(interface.schema, interface.example) if interface.in_body else {}
+
+
+def _content(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    return {
+        **({"schema": schema} if schema else {}),
+        **({"example": example} if example is not None else {}),
     }
 
 

@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from dataclasses import dataclass
@@ -15,9 +14,7 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import durable
-from paywall.catalog import offers
-from paywall.decorators import finder_of
-from paywall.django_internals import views_with_routes
+from paywall.catalog import interfaces, offers, places
 from paywall.models import Account, Price, Resource
 from paywall.mounts import path_of
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from paywall.interface import Interface
     from paywall.vocabulary import Offer
 
 KEPT_FOR = 60
@@ -51,6 +49,8 @@ class Listed:
     changed_at: datetime
     by_use: bool = False
     """Whether its price is the most, and what was used is taken."""
+    interface: Interface | None = None
+    """What it takes and gives, where somebody says that."""
 
     @property
     def is_template(self) -> bool:
@@ -89,7 +89,6 @@ def _read() -> list[Listed]:
     )
     for price in priced.in_force(now):
         in_force.setdefault(price.resource_id, []).append(price)
-    declared = _declared()
     found = []
     for resource in resources:
         prices = in_force.get(resource.pk, [])
@@ -101,7 +100,10 @@ def _read() -> list[Listed]:
         )
         if not prices:
             continue
-        for path, methods in _places(resource, declared):
+        interface = interfaces.of(resource)
+        for path, methods in _places(resource):
+            if interface is not None and methods == ("GET",):
+                methods = (interface.method,)
             found.append(
                 Listed(
                     resource.title,
@@ -115,14 +117,13 @@ def _read() -> list[Listed]:
                     takes,
                     max(resource.updated_at, *(price.valid_from for price in prices)),
                     resource.by_use,
+                    interface,
                 )
             )
     return sorted(found, key=lambda one: (one.path, one.title))
 
 
-def _places(
-    resource: Resource, declared: dict[str, list[str]]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _places(resource: Resource) -> Iterator[places.Place]:
     """Where it is sold, and for which methods."""
     if resource.access == Resource.Access.BALANCE:
         if top_up := path_of("paywall:top_up", resource.slug):
@@ -131,39 +132,8 @@ def _places(
     where = getattr(resource.sold_object, "get_absolute_url", None)
     if where is not None:
         yield where(), ("GET",)
-    if resource.path:
-        methods = tuple(part.strip() for part in resource.methods.split(",") if part.strip())
-        yield _template_of(resource.path), methods or ("GET",)
-    for path in declared.get(resource.slug, ()):
-        yield path, ("GET",)
-
-
-def _template_of(rule: str) -> str:
-    """A path rule as OpenAPI writes what varies: /archive/{path}."""
-    numbered = iter(range(1, 100))
-    parts = []
-    for segment in rule.split("/"):
-        if segment == "**":
-            parts.append("{path}")
-        elif "*" in segment:
-            parts.append(re.sub(r"\*", lambda _: f"{{part{next(numbered)}}}", segment))
-        else:
-            parts.append(segment)
-    return "/".join(parts)
-
-
-_CONVERTED = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
-
-
-def _declared() -> dict[str, list[str]]:
-    """Where the site's URLconf has views that sell a slug."""
-    found: dict[str, list[str]] = {}
-    for view, route in views_with_routes():
-        finder: Any = finder_of(view)
-        slug = finder.args[0] if finder is not None else None
-        if isinstance(slug, str):
-            found.setdefault(slug, []).append(_CONVERTED.sub(r"{\1}", route))
-    return found
+    yield from places.of_rule(resource)
+    yield from places.of_views(resource)
 
 
 for _model in (Resource, Price, Account):

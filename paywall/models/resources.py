@@ -18,7 +18,12 @@ from paywall.money import MOST, money
 from .accounts import Account
 from .audiences import Audience
 from .meters import Meter
-from .validators import validate_currency, validate_methods, validate_path
+from .validators import (
+    validate_currency,
+    validate_interface,
+    validate_methods,
+    validate_path,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,6 +84,16 @@ class Resource(models.Model):
         help_text=_(
             "The price is the most that a request may cost; the view says what it used, and that "
             "is taken (docs/metering.md)."
+        ),
+    )
+    interface = models.JSONField(
+        _("interface"),
+        null=True,
+        blank=True,
+        validators=[validate_interface],
+        help_text=_(
+            "What it takes and gives, for programs that have never seen it (docs/discovery.md): "
+            '{"query": JSON Schema, "example": {...}, "answer": {...}}.'
         ),
     )
     active = models.BooleanField(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf
+from paywall import conf, interface
 
 validate_currency = RegexValidator(
     r"\A[A-Z]{3}\Z", _("Three capital letters, as in ISO 4217: USD, EUR.")
@@ -42,6 +43,14 @@ def validate_hook(name: str) -> None:
         raise ValidationError(
             _("“%(name)s” is not in PAYWALL['AUDIENCES']."), params={"name": name}
         )
+
+
+def validate_interface(said: Any) -> None:
+    """What a resource takes and gives, as `paywall.interface` has it."""
+    try:
+        interface.read(said)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
 
 
 def validate_facilitators(names: str) -> None:

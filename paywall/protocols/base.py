@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paywall.interface import Interface
     from paywall.vocabulary import Asked, Credential, Offer, Outcome
 
 URL, ERROR = "\x00url", "\x00error"
@@ -31,6 +32,8 @@ class Goods:
     mime_type: str
     sign_in: tuple[str, ...] = ()
     """Networks whose wallets may sign in for it: it has passes, or is free for some of them."""
+    interface: Interface | None = None
+    """What it takes and gives, where somebody says that."""
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """What a protocol that has extensions (x402 v2) declares besides, by name."""
     own_header: bool | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from paywall import conf, crashpoints, durable, ledger
+from paywall.catalog import offers
 from paywall.effects import query
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
 from paywall.ledger import usage
@@ -317,6 +318,7 @@ def charge(payment: Payment) -> Charge:
         payer=payment.payer or "",
         url=payment.url,
         identity=payment.identity,
+        interface=offers.interface_of(payment.resource_id),
         amount=None if payment.used is None else int(payment.used),
     )
 

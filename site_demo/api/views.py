@@ -37,6 +37,11 @@ def hello(request: HttpRequest) -> JsonResponse:
     price="0.01",
     title="Tomorrow's weather",
     description="A forecast for any city, for the price of looking up.",
+    interface={
+        "query": {"properties": {"city": {"type": "string", "maxLength": 80}}},
+        "example": {"city": "Lisbon"},
+        "answer": {"city": "Lisbon", "sky": "clear", "high": 21, "chance_of_rain": 0.1},
+    },
 )
 @require_GET
 def forecast(request: HttpRequest) -> JsonResponse:
@@ -98,6 +103,11 @@ def ticker(request: HttpRequest) -> JsonResponse:
     title="Words by the piece",
     description="So many words of the magazine's own prose: $0.0001 each, $0.05 at most.",
     by_use=True,
+    interface={
+        "query": {"properties": {"n": {"type": "integer", "minimum": 0}}},
+        "example": {"n": 123},
+        "answer": {"n": 3, "words": "a loaf, and"},
+    },
 )
 @require_GET
 def tokens(request: HttpRequest) -> HttpResponse:
@@ -162,6 +172,11 @@ def broken(request: HttpRequest) -> JsonResponse:
     price="0.05",
     title="A place in the queue",
     description="Hands in a piece of work and answers where to ask for it.",
+    interface={
+        "body": {"type": "object"},
+        "example": {"work": "Count the loaves."},
+        "answer": {"id": "7e57ed00-0000-4000-8000-000000000000", "state": "queued"},
+    },
 )
 @require_POST
 def jobs(request: HttpRequest) -> JsonResponse:

@@ -28,6 +28,7 @@ RELEASED = {
     "0006_listed": "eda02fc8218ed7863ea5cab0d1dfc8ff7dbbd884a445445c04462c8861ec21a2",
     "0007_bundle": "8e48595b986389a92224dba8b46e9bbadb1b8bcf58a9ae88abaf691738587637",
     "0008_by_use": "8d62c9d9fafcee41080186edb97935a5ab67aec4a2e982ca8fb9ef78b5cc8ff2",
+    "0009_interface": "fa128de53959232121d53d696bfe28b556aec5aef36506276b5370bbcb99bb22",
 }
 """Migrations that sites have run, each with its SHA-256: a new one is added to them."""
 

@@ -12,7 +12,7 @@ from x402.schemas import PaymentRequirements as Requirements
 from paywall.protocols.base import ERROR, URL, Part, Protocol, fill, key
 from paywall.vocabulary import Credential
 
-from . import codec, identifier, offer_receipt, sign_in
+from . import bazaar, codec, identifier, offer_receipt, sign_in
 from .requirements import can_say, names, requirements
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class X402V2(Protocol):
         extensions = {
             **identifier.extension(),
             **offer_receipt.extension(),
+            **bazaar.extension(goods.interface),
             **goods.extensions,
         }
         if goods.sign_in:

@@ -24,7 +24,7 @@ from x402.schemas import (
 from paywall.effects import Send, send
 from paywall.exceptions import Code
 from paywall.logs import plain
-from paywall.protocols.x402 import v1_names
+from paywall.protocols.x402 import bazaar, v1_names
 from paywall.protocols.x402.requirements import requirements
 from paywall.vocabulary import Charge, Offer, Rejected, Settled, Settlement, Unknown, Verdict
 
@@ -133,14 +133,14 @@ def _body(charge: Charge, wanted: Offer) -> dict[str, Any]:
     """The request of both endpoints, in x402 v2 however the buyer's payment travelled. `wanted` is
     what the buyer accepted, or what is to be taken of that."""
     payload = dict(charge.payload)
-    extensions = payload.pop("extensions", None)
+    extensions = payload.pop("extensions", {}) | bazaar.extension(charge.interface)
     request = SettleRequest(
         x402_version=2,
         payment_payload=PaymentPayload(
             payload=payload,
             accepted=PaymentRequirements.model_validate(requirements(charge.offer)),
             resource=ResourceInfo(url=charge.url),
-            extensions=extensions,
+            extensions=extensions or None,
         ),
         payment_requirements=PaymentRequirements.model_validate(requirements(wanted)),
     )

@@ -137,7 +137,7 @@ def _charge(asked: Asked) -> Charge:
         str(claim.payer),
         asked.url,
         claim.identity,
-        asked.amount,
+        amount=asked.amount,
     )
 
 
