@@ -39,8 +39,9 @@ PARTIAL = (
     *("paywall_resource_rules", "paywall_resource_rule_once"),
     *("paywall_order_open", "paywall_order_awaited"),
     *("paywall_resource_top_ups", "paywall_entry_open", "paywall_balance_asked_back"),
+    "paywall_balance_held",
 )
-"""Indexes of what is open, or failed, only."""
+"""Indexes of what is open, or failed, only; and of what is held, added up by the index alone."""
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from paywall.models import (
     RollUp,
     Wallet,
 )
+from paywall.models.exposure import in_currency
 from paywall.models.payments import State
 from paywall.reports import rollups, status
 
@@ -122,6 +123,9 @@ class EngineRoom:
     wallets: list[Wallet]
     failing: list[FacilitatorHealth]
     open_refunds: int
+    on_balances: list[tuple[str, Decimal]]
+    """What readers have paid ahead and not spent, by currency."""
+    balances_url: str | None
 
 
 def look_at_engine() -> EngineRoom:
@@ -136,7 +140,15 @@ def look_at_engine() -> EngineRoom:
         wallets=list(Wallet.objects.using(using).order_by("pk")),
         failing=list(FacilitatorHealth.objects.using(using).filter(failures__gt=0)),
         open_refunds=status.open_refunds(),
+        on_balances=_on_balances(),
+        balances_url=admin_url("paywall_balance_changelist"),
     )
+
+
+def _on_balances() -> list[tuple[str, Decimal]]:
+    state = RollUp.objects.using(durable.alias()).first()
+    held = state.on_balances if state is not None else {}
+    return [(currency, in_currency(units)) for currency, units in sorted(held.items())]
 
 
 def _oldest_unsettled() -> datetime | None:

@@ -83,6 +83,7 @@ class Balance(models.Model):
                 condition=models.Q(asked_back_at__isnull=False),
                 name="paywall_balance_asked_back",
             ),
+            models.Index(fields=["currency", "units"], name="paywall_balance_held"),
         ]
 
     def __str__(self) -> str:

@@ -128,6 +128,11 @@ class RollUp(models.Model):
     noted_at = models.DateTimeField(_("noted"))
     rolled_up_at = models.DateTimeField(_("rolled up"))
     held_until = models.DateTimeField(_("held until"))
+    on_balances = models.JSONField(
+        _("on balances"),
+        default=dict,
+        help_text=_("What is on all balances together, in units, by currency."),
+    )
 
     class Meta:
         verbose_name = _("roll-up")

@@ -43,6 +43,7 @@ from paywall.entry.ways import free_quota
 from paywall.exceptions import LedgerUnavailable, StaleMove
 from paywall.ledger import meters
 from paywall.models import (
+    Balance,
     BuyerDay,
     FailureDay,
     Payment,
@@ -208,10 +209,21 @@ def _begin(state: RollUp) -> None:
 def _finish(state: RollUp, newest: int, began: datetime) -> None:
     """`began`: what happens while a round adds up is looked at by the next one."""
     now = timezone.now()
-    changes: dict[str, Any] = {"rolled_up_at": began, "held_until": now}
+    changes: dict[str, Any] = {
+        "rolled_up_at": began,
+        "held_until": now,
+        "on_balances": _on_balances(),
+    }
     if began - state.noted_at > OVERLAP or not state.next_event:
         changes |= {"event": state.next_event, "next_event": newest, "noted_at": began}
     _write(state, **changes)
+
+
+def _on_balances() -> dict[str, int]:
+    """What readers have paid ahead and not spent."""
+    every = Balance.objects.using(durable.alias()).order_by()
+    sums = every.values_list("currency").annotate(Sum("units"))
+    return {currency: units for currency, units in sums if units}
 
 
 def _first_day() -> date | None:

@@ -22,11 +22,13 @@ from paywall.catalog import offers
 from paywall.dashboard import exports, periods, search, spreadsheets
 from paywall.models import (
     AccessPass,
+    Balance,
     Export,
     Payment,
     PaymentEvent,
     Receipt,
     Refund,
+    RollUp,
     Transaction,
     Wallet,
 )
@@ -394,3 +396,17 @@ def test_more_rows_than_a_sheet_holds_go_into_another(monkeypatch):
 def test_what_a_search_says_of_a_missing_filter():
     assert search.FilterForm({}).is_used is False
     assert search.FilterForm({"state": "lost"}).is_used is True
+
+
+def test_what_is_on_readers_balances_is_shown(owner, sold):
+    """What was paid ahead is owed: in pages, or back."""
+    sold("now")
+    Balance.objects.create(holder="a" * 64, currency="USD", units=1_230_000_000)
+    Balance.objects.create(holder="b" * 64, currency="USD", units=20_000_000)
+    Balance.objects.create(holder="b" * 64, currency="EUR", units=0)
+    rollups.roll_up()
+    assert RollUp.objects.get().on_balances == {"USD": 1_250_000_000}
+    page = owner.get("/dashboard/").content.decode()
+    assert "On readers&#x27; balances, USD" in page or "On readers' balances, USD" in page
+    assert ">12.50<" in page
+    assert "balances, EUR" not in page

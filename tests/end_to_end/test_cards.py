@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
 import pytest
 from eth_account import Account
+from mpp.client import Mpp
+from mpp.methods.stripe.client import OnChallengeParameters, charge
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Error as PlaywrightError
 
@@ -191,6 +195,67 @@ def test_ten_cents_by_card(chrome, card_site, stripe, scripted):
     expect(page.locator("main")).to_contain_text("$0.90")
     expect(page.locator("main")).to_contain_text("-$0.10")
     person.close()
+
+
+A_DAY = """
+from paywall.models import Price, Resource
+day = Resource.objects.create(
+    slug="day", title="Everything for a day", access="period", pass_seconds=86400
+)
+Price.objects.create(resource=day, amount="2.00")
+Resource.objects.filter(content_type__isnull=False).update(bundle=day)
+"""
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["scripts", "no scripts"])
+def test_a_day_by_card_opens_every_article(chrome, card_site, stripe, scripted):
+    """Ten cents are too little for a card: the page offers a bundle, which leads back to it."""
+    site = card_site()
+    site.shell(A_DAY)
+    person = Reader(chrome, site.url, java_script_enabled=scripted)
+    page = person.open(CHEAP)
+    page.get_by_role("link", name="Everything for a day · $2.00").click()
+    person.pay("card")
+    page.wait_for_url("**/c/pay/**")
+    page.get_by_role("button", name="Pay").click()
+    expect(page).to_have_url(site.url + CHEAP)
+    has_the_article(person)
+    for path in (PATH, CHEAP):
+        person.open(path)
+        has_the_article(person)
+    assert rows(site, PAYMENTS) in ("['settled']", "['confirmed']")
+    person.close()
+
+
+A_PROFILE = """
+from paywall.models import Account
+account = Account.objects.get(rail="card")
+account.terms = {**account.terms, "profile": "profile_1MqDcVKA5fEO2tZv"}
+account.save()
+"""
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_a_program_pays_by_card(card_site, stripe, server):
+    """pympp's own client, by MPP's `stripe/charge`; the payment is confirmed by a webhook."""
+    site = card_site(server)
+    site.shell(A_PROFILE)
+
+    async def create_token(asked: OnChallengeParameters) -> str:
+        return str(stripe.grant(int(asked.amount), asked.currency))
+
+    async def buy() -> httpx.Response:
+        by_card = charge(create_token=create_token, payment_method="pm_card_visa")
+        async with Mpp(methods=[by_card]) as client:
+            return await client.fetch(site.url + PATH, method="GET")
+
+    with ThreadPoolExecutor(1) as elsewhere:  # this thread has Playwright's event loop
+        response = elsewhere.submit(lambda: asyncio.run(buy())).result()
+    assert response.status_code == 200, response.text
+    assert "Payment-Receipt" in response.headers
+    assert len([one for one in stripe.objects.values() if one["object"] == "charge"]) == 1
+    site.manage("paywall_run", "--once")
+    assert rows(site, PAYMENTS) == "['confirmed']"
 
 
 def test_a_wallet_tops_it_up_too(chrome, card_site, chain, stripe):
