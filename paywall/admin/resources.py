@@ -116,7 +116,6 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
                     "mime_type",
                     "active",
                     "listed",
-                    "interface",
                 ]
             },
         ),
@@ -134,7 +133,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
                 ]
             },
         ),
-        (_("Where"), {"fields": ["path", "methods", "of_object"]}),
+        (_("Where"), {"fields": ["path", "methods", "interface", "of_object"]}),
         (_("Dates"), {"fields": ["created_at", "updated_at"]}),
     ]
     actions = ["set_price", "raise_price", "set_meter", "activate", "deactivate", "duplicate"]

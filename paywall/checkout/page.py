@@ -133,6 +133,8 @@ def lasts(sale: ForSale) -> str:
     """What a payment opens, for people."""
     if sale.is_top_up:
         return gettext("It goes onto your balance: you pay from it with a click, page by page.")
+    if sale.by_use:
+        return gettext("You pay for what it uses.")
     if sale.is_by_request:
         return gettext("For one reading.")
     seconds = sale.pass_seconds

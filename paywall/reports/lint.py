@@ -138,7 +138,9 @@ def _x402(unpaid: httpx.Response, url: str) -> Iterator[Finding]:
     if old:
         yield Finding(Grade.OK, f"x402 v1 offers {len(old)}")
     else:
-        yield Finding(Grade.NOTE, "x402 v1 has no name for these networks")
+        by_use = all(offer["scheme"] == "upto" for offer in challenge["accepts"])
+        what = "what is charged by use" if by_use else "these networks"
+        yield Finding(Grade.NOTE, f"x402 v1 has no words for {what}")
 
 
 def _price(offer: dict[str, Any]) -> Iterator[Finding]:

@@ -101,7 +101,7 @@ def ticker(request: HttpRequest) -> JsonResponse:
     "tokens",
     price="0.05",
     title="Words by the piece",
-    description="So many words of the magazine's own prose: $0.0001 each, $0.05 at most.",
+    description="Words of the magazine's own prose: $0.0001 each, $0.05 at most.",
     by_use=True,
     interface={
         "query": {"properties": {"n": {"type": "integer", "minimum": 0}}},

@@ -149,8 +149,12 @@ class Reader:
     def pay(self, way: str = "wallet") -> None:
         """Press the button, once the page's script has it, if the browser runs scripts."""
         if self.scripted:
-            self.page.locator("[data-paywall-ready]").wait_for()
+            self.wait_for_script()
         self.way(way).locator("[data-paywall-pay]").click()
+
+    def wait_for_script(self) -> None:
+        """Until the page's script has looked at what was kept, and has the buttons."""
+        self.page.locator("[data-paywall-ready]").wait_for()
 
     @property
     def status(self) -> Locator:

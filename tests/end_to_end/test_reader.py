@@ -240,6 +240,7 @@ def test_a_payment_that_has_opened_the_page_already(reader, wallet):
 
     other = reader()
     page = other.open("/articles/slow-money/")
+    other.wait_for_script()  # it would take up what is put there, before it is reloaded
     page.evaluate(
         "header => sessionStorage.setItem(`paywall ${location.href}`,"
         " JSON.stringify({ header, at: Date.now() }))",

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError
 from django.test import Client
@@ -23,6 +24,7 @@ from paywall.models import (
     Receipt,
 )
 from paywall.models.payments import State
+from paywall.reports import rollups
 from paywall.settlement import refunds, worker
 from paywall.testing import challenge_of, outcome_of
 from tests.doubles import FACILITATOR, Answer, failure
@@ -113,8 +115,20 @@ def test_nothing_used_settles_nothing(metered, buyer, facilitator, call):
     payment = Payment.objects.get()
     assert (payment.state, payment.captured, payment.reference) == (State.CONFIRMED, "0", "")
     assert payment.delivered_at is not None
-    assert Receipt.objects.get().number == 1
+    receipt = Receipt.objects.get()
+    assert receipt.number == 1
     assert refunds.remaining(payment) == 0
+    owner = Client()
+    owner.force_login(get_user_model().objects.create_superuser("owner"))
+    for page in (
+        f"/dashboard/receipts/{receipt.pk}/",
+        f"/admin/paywall/payment/{payment.pk}/change/",
+        f"/paywall/receipts/{receipt.public_id}/",
+    ):
+        assert owner.get(page).status_code == 200, page
+    assert worker.confirm_payments() == {}
+    rollups.roll_up()
+    assert owner.get("/dashboard/").status_code == 200
 
 
 def test_never_more_than_was_allowed(metered, buyer, facilitator, call, caplog):
