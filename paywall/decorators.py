@@ -85,8 +85,8 @@ def payment_required(
 
         @payment_required("forecast")                      # priced in the admin
         @payment_required("forecast", price="0.01", title="Forecast")  # made if it is missing
-        @payment_required(get_article)        # (request, *args, **kwargs) -> Resource, or an
-                                              # object of a model with PricedMixin
+        @payment_required(get_article)        # (request, *args, **kwargs) -> Resource, its slug,
+                                              # or an object of a model with PricedMixin
 
     `resource` is a Resource's slug, or a callable that gets the view's arguments and returns a
     Resource (a coroutine function too, on async views). `price` is in `currency` (by default
@@ -119,24 +119,11 @@ def payment_required(
     def decorate(view: View) -> View:
         if isinstance(resource, str):
             declarations.name_view(resource, view)
-        if is_async_view(view):
-            decorated: Any = async_door(view, partial(_finder, resource), teaser=teaser)
-        else:
-            if iscoroutinefunction(resource):
-                raise TypeError(
-                    "payment_required: a sync view needs a sync function for its Resource."
-                )
-            decorated = sync_door(view, partial(_finder, resource), teaser=teaser)
-        # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
-        # Whoever is let in by a cookie goes through `csrf_check_of`.
-        decorated.csrf_exempt = True
-        decorated.paywall_finder = partial(_finder, resource)
+        if iscoroutinefunction(resource) and not is_async_view(view):
+            raise TypeError("payment_required: a sync view needs a sync function for its Resource.")
+        decorated: Any = door_to(view, resource, teaser)
+        mark_as_sold(decorated, resource)
         decorated.paywall_view = view
-        # Programs cannot sign in; they pay. (Asked for by LoginRequiredMiddleware.)
-        decorated.login_required = False
-        # The gate's part is no transaction of the site's; the view gets that back in
-        # `_in_request_transaction`.
-        decorated._non_atomic_requests = set(connections)
         decorated._ninja_contribute_to_operation = [
             *getattr(view, "_ninja_contribute_to_operation", ()),
             _refuse_to_be_an_operation,
@@ -344,6 +331,8 @@ def _finder(
             return resource
         ask = call if iscoroutinefunction(resource) else query
         found = yield from ask(lambda: resource(request, *args, **kwargs))
+        if isinstance(found, str):
+            return found
         if isinstance(found, PricedMixin):
             what = found
             found = yield from query(lambda: what.paywall_resource)
@@ -352,6 +341,26 @@ def _finder(
         return int(found.pk)
 
     return find
+
+
+def door_to(view: Callable[..., Any], resource: str | GetResource, teaser: Any = None) -> Any:
+    """A view behind the gate, whichever kind it is."""
+    finder = partial(_finder, resource)
+    make = async_door if is_async_view(view) else sync_door
+    return make(view, finder, teaser=teaser)
+
+
+def mark_as_sold(view: Any, resource: str | GetResource) -> None:
+    """Say to Django, and to who lists what is sold, what `payment_required` says of its views."""
+    # Programs pay without a CSRF token: a payment header cannot be forged by a cookie.
+    # Whoever is let in by a cookie goes through `csrf_check_of`.
+    view.csrf_exempt = True
+    view.paywall_finder = partial(_finder, resource)
+    # Programs cannot sign in; they pay. (Asked for by LoginRequiredMiddleware.)
+    view.login_required = False
+    # The gate's part is no transaction of the site's; the view gets that back in
+    # `_in_request_transaction`.
+    view._non_atomic_requests = set(connections)
 
 
 def _rendered(response: Any, view: Callable[..., Any]) -> HttpResponseBase:

@@ -66,6 +66,7 @@ NAMES = [
     "paywall.tasks.settle",
     "paywall.tasks.sweep",
     "paywall.tasks.tell",
+    "paywall.mixins.PaymentRequiredMixin",
     "paywall.testing.Buyer",
     "paywall.testing.challenge_of",
     "paywall.testing.outcome_of",
