@@ -14,9 +14,11 @@ from paywall.protocols.x402.requirements import can_say, requirements
 from . import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from paywall.interface import Interface
+    from paywall.vocabulary import Offer
 
     from .listing import Listed
 
@@ -112,7 +114,6 @@ def _operation(one: Listed) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
-    amount, currency = one.prices[0]
     body, answer = {}, {}
     if (interface := one.interface) is not None:
         parameters += _in_query(interface)
@@ -125,13 +126,24 @@ def _operation(one: Listed) -> dict[str, Any]:
         **({"requestBody": {"content": {"application/json": body}}} if body else {}),
         "responses": {
             "200": {"description": "What was paid for", "content": {one.mime_type: answer}},
-            "402": {"description": "Payment Required"},
+            "402": UNPAID,
         },
-        "x-payment-info": {
-            "offers": _charges(one),
-            "price": _price(one, money(amount), currency),
-            "protocols": [{"x402": {}}, *([{"mpp": {}}] if conf.get().mpp else [])],
-        },
+        "x-payment-info": payment_info(one.prices, one.offers, by_use=one.by_use),
+    }
+
+
+UNPAID = {"description": "Payment Required"}
+
+
+def payment_info(
+    prices: Sequence[tuple[Decimal, str]], offers: Sequence[Offer], *, by_use: bool
+) -> dict[str, Any]:
+    """An operation's `x-payment-info`, from its amounts with their currencies."""
+    amount, currency = prices[0]
+    return {
+        "offers": _charges(offers),
+        "price": _price(money(amount), currency, by_use),
+        "protocols": [{"x402": {}}, *([{"mpp": {}}] if conf.get().mpp else [])],
     }
 
 
@@ -162,16 +174,16 @@ def _content(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
     }
 
 
-def _price(one: Listed, amount: str, currency: str) -> dict[str, str]:
-    if one.by_use:
+def _price(amount: str, currency: str, by_use: bool) -> dict[str, str]:
+    if by_use:
         return {"mode": "dynamic", "currency": currency, "min": "0", "max": amount}
     return {"mode": "fixed", "currency": currency, "amount": amount}
 
 
-def _charges(one: Listed) -> list[dict[str, Any]]:
-    """Its offers as MPP says them."""
+def _charges(offers: Sequence[Offer]) -> list[dict[str, Any]]:
+    """Offers as MPP says them."""
     said = []
-    for offer in one.offers:
+    for offer in offers:
         for method in METHODS:
             request = method.request(offer)
             if request is not None:

@@ -84,6 +84,8 @@ def _usual() -> dict[str, str]:
 def wants_page(request: HttpRequest) -> bool:
     """Whether a person's browser asks: it navigates, or says that it takes HTML."""
     meta = request.META
+    if getattr(request, "paywall_as_data", False):
+        return False  # a developer's page of the API: it shows what a program gets
     if meta.get("HTTP_SEC_FETCH_MODE") == "navigate":
         return True
     accept: str = meta.get("HTTP_ACCEPT", "")
