@@ -28,6 +28,7 @@ from django.utils.module_loading import import_string
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated
 
+from paywall.presets import PRESETS, Headers, headers_for
 from paywall.secret import Secret
 
 if TYPE_CHECKING:
@@ -52,10 +53,16 @@ class Remote:
     url: str = field(repr=False)
     token: str = field(default="", repr=False)
     more_headers: Mapping[str, str] | str = field(default_factory=dict, repr=False)
+    sign: Headers | None = field(default=None, repr=False)
+    """Headers that are made for each request."""
 
     def headers(self, endpoint: str) -> dict[str, str]:
-        """The headers for a call of its "settle" or "verify". Raises what a site's hook raises."""
+        """The headers for a call of its "settle", "verify" or "supported". Raises what a site's
+        hook raises, and `ImportError`, `ValueError` where a preset cannot sign."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if self.sign is not None:
+            method = "GET" if endpoint == "supported" else "POST"
+            headers |= self.sign(method, f"{self.url.rstrip('/')}/{endpoint}")
         if isinstance(self.more_headers, str):
             return headers | dict(self.hook()(endpoint))
         return headers | dict(self.more_headers)
@@ -144,7 +151,8 @@ class Settings:
     )
     """Several facilitators by name, tried in this order unless an account names its own:
     {"own": {"BACKEND": "onchain"}, "other": {"URL": "https://...", "TOKEN": "...",
-    "HEADERS": {...}}}. With one at a URL, `FACILITATOR_URL` is enough."""
+    "HEADERS": {...}}, "cdp": {"PRESET": "coinbase", "KEY_ID": "...", "KEY_SECRET": "..."}}. With
+    one at a URL, `FACILITATOR_URL` is enough."""
 
     facilitator_clients: Dictionary = field(default_factory=dict, repr=False)
     """Who may settle through this site (`paywall.fleet.urls`): a bearer token by name."""
@@ -508,13 +516,32 @@ def _remote(entry: Mapping[str, Any]) -> Remote | None:
     """One of `FACILITATORS`. Raises `ValueError`."""
     if dict(entry) == {"BACKEND": "onchain"}:
         return None
+    if "PRESET" in entry:
+        return _preset(entry)
     good = set(entry) <= {"URL", "TOKEN", "HEADERS"} and isinstance(entry.get("URL"), str)
     if not good:
         raise ValueError(
-            "Each of PAYWALL['FACILITATORS'] is {'BACKEND': 'onchain'}, or has a 'URL' and may "
-            f"have 'TOKEN' and 'HEADERS'; not {sorted(entry)}."
+            "Each of PAYWALL['FACILITATORS'] is {'BACKEND': 'onchain'}, has a 'PRESET', or has a "
+            f"'URL' and may have 'TOKEN' and 'HEADERS'; not {sorted(entry)}."
         )
     return Remote(entry["URL"], str(entry.get("TOKEN", "")), entry.get("HEADERS", {}))
+
+
+def _preset(entry: Mapping[str, Any]) -> Remote:
+    name = str(entry["PRESET"])
+    preset = PRESETS.get(name)
+    if preset is None:
+        known = ", ".join(sorted(PRESETS))
+        raise ValueError(f"PAYWALL['FACILITATORS']: there is no preset {name!r}; there is {known}.")
+    if unknown := set(entry) - {"PRESET", "URL", *preset.keys}:
+        raise ValueError(
+            f"PAYWALL['FACILITATORS']: {preset.title} has no {', '.join(sorted(unknown))}."
+        )
+    try:
+        sign = headers_for(name, entry)
+    except ValueError as error:
+        raise ValueError(f"PAYWALL['FACILITATORS']: {error}") from error
+    return Remote(str(entry.get("URL", preset.url)), sign=sign)
 
 
 def is_exposed(url: str) -> bool:

@@ -84,6 +84,8 @@ class Double:
     settle: Answer | list[Answer] | None = None
     verify: Answer | None = None
     supported: Answer | None = None
+    lets_in: Callable[[str, str, dict[str, str]], bool] | None = None
+    """Whether it knows who asks, by method, URL and headers; who it does not gets a 401."""
     balances: dict[str, int] = field(default_factory=dict)
     """What wallets have, in atomic units; those that are not in it have plenty."""
     used: set[tuple[str, str]] = field(default_factory=set)
@@ -269,6 +271,9 @@ def facilitator() -> Iterator[Double]:
                 double.requests.append((self.path, body, dict(self.headers)))
                 double.connections.add(self.client_address)
                 answer = double.answer(self.path, body)
+                url, headers = f"{double.url}{self.path}", dict(self.headers)
+                if double.lets_in and not double.lets_in(self.command, url, headers):
+                    answer = Answer(401, {"error": "unauthorized"})
             if answer.before is not None:
                 answer.before(body)
             if answer.hang:

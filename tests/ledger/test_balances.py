@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -234,9 +235,10 @@ def test_fifty_clicks_on_one_page_spend_once(top_up, make_resource):
     issue, spent = make_resource("issue", price="1.00", access="forever"), []
 
     def click() -> None:
-        entry = spend(issue)
-        if entry is not None:
-            spent.append(entry.pk)
+        with suppress(Unavailable):  # another click is at it
+            entry = spend(issue)
+            if entry is not None:
+                spent.append(entry.pk)
 
     at_once([click] * 50)
     assert len(set(spent)) == 1

@@ -6,6 +6,8 @@ _NAMES = {
     "polygon": "eip155:137",
     "base": "eip155:8453",
     "avalanche": "eip155:43114",
+    "monad": "eip155:143",
+    "sei": "eip155:1329",
     "base-sepolia": "eip155:84532",
     "avalanche-fuji": "eip155:43113",
     "polygon-amoy": "eip155:80002",

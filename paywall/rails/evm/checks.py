@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings as django_settings
 from django.core.checks import Error, Warning
 
-from paywall import conf
+from paywall import conf, presets
 from paywall.models import Price
 
 from . import networks, supported
@@ -30,6 +30,7 @@ def check_settings() -> Iterator[CheckMessage]:
             hint="Set PAYWALL['GAS_KEY'] and 'RPC_URLS', the key from the environment.",
             id="paywall.E006",
         )
+    yield from _check_presets()
     for network in settings.rpc_urls:
         try:
             networks.chain_id(network)
@@ -44,6 +45,26 @@ def check_settings() -> Iterator[CheckMessage]:
             )
 
 
+def _check_presets() -> Iterator[CheckMessage]:
+    for name, remote in conf.get().remotes().items():
+        if remote is None or remote.sign is None:
+            continue
+        try:
+            remote.headers("settle")
+        except ImportError:
+            yield Error(
+                f"The facilitator {name} signs its requests, and what signs is not installed.",
+                hint='pip install "django-paywall[coinbase]"',
+                id="paywall.E017",
+            )
+        except ValueError as error:
+            yield Error(
+                f"The facilitator {name} cannot sign its requests: {error}",
+                hint="Copy KEY_ID and KEY_SECRET from portal.cdp.coinbase.com once more.",
+                id="paywall.E017",
+            )
+
+
 def check_account(account: Account) -> Iterator[CheckMessage]:
     """An account that money is taken on."""
     if int(account.terms["pay_to"], 16) == int(ZERO_ADDRESS, 16):
@@ -53,6 +74,14 @@ def check_account(account: Account) -> Iterator[CheckMessage]:
             f"{account}: this is a test network, its money is worth nothing.",
             hint="Disable the account where you sell in earnest.",
             id="paywall.W011",
+        )
+    known = [presets.of_url(r.url) for r in _remotes_of(account) if r is not None]
+    is_for_tests = any(one is not None and one.is_for_tests for one in known)
+    if is_for_tests and not networks.is_testnet(account.network):
+        yield Warning(
+            f"{account}: a facilitator that is for test networks alone would have to settle there.",
+            hint="Name one for main networks, or settle yourself (docs/running.md).",
+            id="paywall.W020",
         )
     if not conf.get().rpc_nodes(account.network):
         yield Warning(
@@ -68,6 +97,13 @@ def check_account(account: Account) -> Iterator[CheckMessage]:
             "yourself (docs/metering.md).",
             id="paywall.W019",
         )
+
+
+def _remotes_of(account: Account) -> list[conf.Remote | None]:
+    """The facilitators that settle for it."""
+    remotes = conf.get().remotes()
+    chosen = [remotes[name] for name in account.facilitator_names() if name in remotes]
+    return chosen or list(remotes.values())
 
 
 def _is_sold_by_use(account: Account) -> bool:

@@ -26,10 +26,16 @@ NETWORKS = {
         Network("eip155:8453", "Base", "https://basescan.org"),
         Network("eip155:42161", "Arbitrum One", "https://arbiscan.io"),
         Network("eip155:43114", "Avalanche", "https://snowtrace.io"),
+        Network("eip155:143", "Monad"),
+        Network("eip155:196", "X Layer"),
+        Network("eip155:480", "World", "https://worldscan.org"),
+        Network("eip155:1329", "Sei"),
         Network("eip155:84532", "Base Sepolia", "https://sepolia.basescan.org", True),
         Network("eip155:43113", "Avalanche Fuji", "https://testnet.snowtrace.io", True),
         Network("eip155:80002", "Polygon Amoy", "https://amoy.polygonscan.com", True),
         Network("eip155:421614", "Arbitrum Sepolia", "https://sepolia.arbiscan.io", True),
+        Network("eip155:4801", "World Sepolia", "https://sepolia.worldscan.org", True),
+        Network("eip155:713715", "Sei Testnet", None, True),
         Network("eip155:11155111", "Sepolia", "https://sepolia.etherscan.io", True),
     )
 }
@@ -52,6 +58,10 @@ COINS = {
     "eip155:80002": "POL",
     "eip155:43114": "AVAX",
     "eip155:43113": "AVAX",
+    "eip155:143": "MON",
+    "eip155:196": "OKB",
+    "eip155:1329": "SEI",
+    "eip155:713715": "SEI",
 }
 """What gas is paid in, where it is not ETH."""
 
