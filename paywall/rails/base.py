@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from paywall.effects import Steps
     from paywall.exceptions import PaywallError
+    from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
     from paywall.vocabulary import (
         Charge,
@@ -450,6 +451,16 @@ class Checks(Protocol):
 
     def check_account(self, account: Account) -> Iterator[CheckMessage]:
         """Of an account that is enabled."""
+        ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """It can ask everybody who takes part whether money can move."""
+
+    def examine(self, account: Account) -> Iterator[Examined]:
+        """All that stops money on an account that is enabled. Asks over the network; never
+        raises."""
         ...
 
 

@@ -10,12 +10,11 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from paywall.entry.responses import exposed
+from paywall.findings import Finding, Grade
 from paywall.protocols import registry as protocols
 from paywall.rails import registry as rails
 
@@ -31,25 +30,6 @@ GOOD_HEADERS, MOST_HEADERS = 8_000, 16_000
 V2_FIELDS = ("scheme", "network", "amount", "asset", "payTo", "maxTimeoutSeconds")
 MUCH = 1_000
 """A price that is rather a slip of the keyboard, in whole tokens."""
-
-
-class Grade(StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    """Worth knowing, and right so for some."""
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    grade: Grade
-    what: str
-    todo: str = ""
-
-    def json(self) -> dict[str, str]:
-        return {"grade": str(self.grade), "what": self.what, "todo": self.todo}
 
 
 def check(url: str, fetch: Fetch, origin: str = "") -> Iterator[Finding]:

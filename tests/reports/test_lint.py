@@ -10,9 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from paywall.findings import Grade
 from paywall.management.commands import paywall_check
 from paywall.reports import lint
-from paywall.reports.lint import Grade
 
 pytestmark = pytest.mark.django_db
 

@@ -21,6 +21,7 @@ from . import (
     checkout,
     checks,
     confirmation,
+    doctor,
     facilitators,
     finding,
     means,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from paywall.checkout.methods import PaymentMethod
     from paywall.effects import Steps
+    from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
     from paywall.rails.base import Comparison, Facilitator, Seen
     from paywall.vocabulary import (
@@ -260,6 +262,9 @@ class EvmRail(Rail):
 
     def check_account(self, account: Account) -> Iterator[CheckMessage]:
         return checks.check_account(account)
+
+    def examine(self, account: Account) -> Iterator[Examined]:
+        return doctor.examine(account)
 
     def news(self) -> Iterator[News]:
         return news.news()
