@@ -79,7 +79,7 @@ NAMES = [
 ]
 
 TASKS = ("confirm_payments", "refund", "roll_up", "settle", "sweep", "tell")
-COMMANDS = ("reconcile", "rollup", "run", "status", "sync")
+COMMANDS = ("check", "doctor", "reconcile", "rollup", "run", "status", "stripe_events", "sync")
 TEMPLATES = (
     "paywall/base.html",
     "paywall/payment_required.html",

@@ -22,10 +22,8 @@ import ninja
 from ninja.decorators import decorate_view
 from ninja.utils import contribute_operation_callback
 
-from paywall.catalog import offers
 from paywall.decorators import payment_required as sold
-from paywall.discovery.documents import UNPAID, payment_info
-from paywall.exceptions import NotForSale
+from paywall.discovery.documents import UNPAID, payment_info_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,18 +56,7 @@ class NinjaAPI(ninja.NinjaAPI):  # type: ignore[misc,unused-ignore]
         document = super().get_openapi_schema(*args, **kwargs)
         for operations in document["paths"].values():
             for operation in operations.values():
-                if _SLUG in operation:
-                    operation |= _told(operation.pop(_SLUG))
+                slug = operation.pop(_SLUG, None)
+                if slug and (info := payment_info_of(slug)):
+                    operation["x-payment-info"] = info
         return document
-
-
-def _told(slug: str | None) -> dict[str, Any]:
-    """What it costs now."""
-    if slug is None:
-        return {}
-    try:
-        sale = offers.get(slug)
-    except NotForSale:
-        return {}
-    prices = [(amount, currency) for currency, amount in sale.prices.items()]
-    return {"x-payment-info": payment_info(prices, sale.offers, by_use=sale.by_use)}

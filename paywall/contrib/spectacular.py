@@ -9,9 +9,7 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema as Spectacular
 
-from paywall.catalog import offers
-from paywall.discovery.documents import UNPAID, payment_info
-from paywall.exceptions import NotForSale
+from paywall.discovery.documents import UNPAID, payment_info_of
 
 from .rest_framework import slug_of
 
@@ -25,10 +23,6 @@ class AutoSchema(Spectacular):  # type: ignore[misc,unused-ignore]
         if slug is None:
             return operation
         operation["responses"]["402"] = UNPAID
-        try:
-            sale = offers.get(slug)
-        except NotForSale:
-            return operation
-        prices = [(amount, currency) for currency, amount in sale.prices.items()]
-        operation["x-payment-info"] = payment_info(prices, sale.offers, by_use=sale.by_use)
+        if info := payment_info_of(slug):
+            operation["x-payment-info"] = info
         return operation

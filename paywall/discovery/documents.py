@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paywall import conf
+from paywall.catalog import offers as catalog
+from paywall.exceptions import NotForSale
 from paywall.money import money
 from paywall.mounts import path_of
 from paywall.protocols.mpp.charges import INTENT, METHODS
@@ -172,6 +174,16 @@ def _content(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
         **({"schema": schema} if schema else {}),
         **({"example": example} if example is not None else {}),
     }
+
+
+def payment_info_of(slug: str) -> dict[str, Any] | None:
+    """The same of a resource; None where it is not for sale now."""
+    try:
+        sale = catalog.get(slug)
+    except NotForSale:
+        return None
+    prices = [(amount, currency) for currency, amount in sale.prices.items()]
+    return payment_info(prices, sale.offers, by_use=sale.by_use)
 
 
 def _price(amount: str, currency: str, by_use: bool) -> dict[str, str]:

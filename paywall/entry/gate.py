@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,13 +21,13 @@ from paywall.entry import (
     asked,
     caches,
     credentials,
+    metering,
     pages,
     repeats,
     responses,
     streams,
     verification,
 )
-from paywall.entry.usage import Usage
 from paywall.entry.ways import registry as ways
 from paywall.entry.ways.base import Visit
 from paywall.exceptions import (
@@ -38,7 +37,6 @@ from paywall.exceptions import (
     Refused,
     StaleMove,
     Unavailable,
-    UsageNotTold,
 )
 from paywall.ledger import answers, receipts
 from paywall.ledger import usage as ledger_usage
@@ -98,7 +96,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         ticket = yield from ways.admit(visit)
         if ticket is not None:
             seen.paywall_sale = sale
-            seen.paywall = _of_ticket(ticket, sale)
+            seen.paywall = metering.of_ticket(ticket, sale)
             return (yield from _let_in(request, door, ticket, sale))
         if sale.tiers:
             sale = (yield from visit.quote()).sale
@@ -118,7 +116,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             return before.response
         payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
         seen.paywall_sale, seen.paywall_is_paid = sale, True
-        seen.paywall = _of_payment(payment)
+        seen.paywall = metering.of_payment(payment)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
         if refused.status == 403 and pages.is_for_a_person(request):
@@ -149,7 +147,7 @@ def _let_in(
         response: HttpResponseBase = yield from call(door.view_for_browsers)
         why = _why_nothing_is_delivered(request, door, response)
         if why is None and ticket.most is not None:
-            yield from _read_usage(request, response)
+            yield from metering.read(request, response)
     except BaseException:
         yield from ticket.give_back()
         raise
@@ -179,43 +177,6 @@ def _why_nothing_is_delivered(
     if status == 304 or responses.is_redirect_to_login(request, response, door.login_url):
         return Code.NOTHING_DELIVERED
     return None
-
-
-def _read_usage(request: HttpRequest, response: HttpResponseBase) -> Steps[None]:
-    """What is charged by use is known once all of it is made; a view that says nothing of it has
-    failed. Raises `UsageNotTold`, and what a stream raises."""
-    try:
-        if isinstance(response, StreamingHttpResponse):
-            yield from streams.read_whole(response)
-        if not _usage(request).is_told:
-            raise UsageNotTold(
-                f"{request.path} is charged by use, and its view does not call "
-                "request.paywall.charge(...); of nothing, charge(0)."
-            )
-    except BaseException:
-        free_resources(response)
-        raise
-
-
-def _of_ticket(ticket: Ticket, sale: ForSale) -> Usage:
-    if ticket.most is not None:
-        return Usage(*ticket.most)
-    if not sale.by_use:
-        return Usage()
-    # Nothing is taken; a view that looks at what is left ends where it would for a buyer.
-    currency, most = next(iter(sale.prices.items()))
-    return Usage(most, currency)
-
-
-def _of_payment(payment: Payment) -> Usage:
-    if not payment.is_by_use:
-        return Usage()
-    return Usage(Decimal(payment.offer["price"]), payment.currency)
-
-
-def _usage(request: Any) -> Usage:
-    usage: Usage = request.paywall
-    return usage
 
 
 def _credential(request: HttpRequest) -> Credential | None:
@@ -257,7 +218,7 @@ def _serve_then_settle(
     delivery = _Delivery(request, door, sale, response)
     try:
         if payment.is_by_use:
-            yield from query(ledger_usage.measured, payment, _used(request, payment))
+            yield from query(ledger_usage.measured, payment, metering.units_used(request, payment))
         result = yield from _settle(request, payment, then=delivery)
         _require_settled(payment, result)
         if not delivery.is_written:
@@ -287,13 +248,8 @@ def _serve_on_credit(
         return response
     released = yield from _deliver_and_release(request, door, response, sale, payment)
     if payment.is_by_use and isinstance(released, StreamingHttpResponse):
-        streams.count(released, payment, _usage(request))
+        streams.count(released, payment, metering.usage_of(request))
     return released
-
-
-def _used(request: HttpRequest, payment: Payment) -> int:
-    """In atomic units, what the view says that it used."""
-    return _usage(request).units(int(payment.offer["decimals"]))
 
 
 def _serve_unpaid(
@@ -305,7 +261,7 @@ def _serve_unpaid(
         response: HttpResponseBase = yield from call(door.view)
         why = _why_nothing_is_delivered(request, door, response)
         if why is None and payment.is_by_use and not (payment.on_credit and response.streaming):
-            yield from _read_usage(request, response)
+            yield from metering.read(request, response)
     except Exception as error:
         yield from _fail(payment, Code.VIEW_FAILED, type(error).__name__)
         raise
@@ -391,7 +347,7 @@ def _deliver(
     secret = None if sale.is_by_request else holders.secret_of(request)
     goes_out = payment.is_by_use and payment.state == State.CLAIMED
     if goes_out and not response.streaming:
-        ledger_usage.measured(payment, _used(request, payment))
+        ledger_usage.measured(payment, metering.units_used(request, payment))
     ledger.deliver(payment, sale, holders.hash_of(secret) if secret else "")
     if goes_out and response.streaming:
         ledger_usage.counted(payment, 0, streams.hold_for())
