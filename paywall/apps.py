@@ -23,7 +23,7 @@ class PaywallConfig(AppConfig):
         if conf.wants_metrics():
             from .reports import metrics
 
-            metrics.install()
+            metrics.install_if_there()
         user_logged_in.connect(adoption.offer, dispatch_uid="paywall.adoption")
         post_migrate.connect(declarations.after_migrate, sender=self)
         post_migrate.connect(roles.after_migrate, sender=self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django.urls.resolvers import RegexPattern
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from paywall import conf
@@ -170,6 +172,14 @@ def check_installation(**_: Any) -> list[CheckMessage]:
                     id="paywall.W002",
                 )
             )
+    if conf.wants_metrics() and find_spec("prometheus_client") is None:
+        found.append(
+            Error(
+                "METRICS_TOKEN is set, and what counts is not installed: there are no metrics.",
+                hint="pip install 'django-paywall[prometheus]'",
+                id="paywall.E018",
+            )
+        )
     if not all(find_spec(name) for name in ("siwe", "x402.extensions")):
         found.append(
             Warning(
@@ -189,14 +199,14 @@ def check_installation(**_: Any) -> list[CheckMessage]:
                 id="paywall.W004",
             )
         )
-    if not _is_scheduled():
+    if not _is_scheduled() and not _has_run_lately():
         found.append(
             Warning(
                 "Nothing confirms payments or resolves stuck ones: Celery beat has no "
                 "paywall tasks.",
                 hint=(
                     "Add paywall.schedule.BEAT_SCHEDULE to your beat schedule; or run "
-                    "`manage.py paywall_run` beside the site and silence this check."
+                    "`manage.py paywall_run` beside the site: while it runs, this is not said."
                 ),
                 id="paywall.W003",
             )
@@ -424,6 +434,17 @@ def _database() -> str:
     from paywall import durable
 
     return durable.alias()
+
+
+def _has_run_lately() -> bool:
+    """Whether somebody does the work, however it was started: each round adds sums up."""
+    from paywall.models import RollUp
+
+    lately = timezone.now() - timedelta(minutes=10)
+    try:
+        return RollUp.objects.filter(rolled_up_at__gte=lately).exists()
+    except DatabaseError:
+        return False  # not migrated yet
 
 
 def _is_scheduled() -> bool:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
@@ -451,13 +452,19 @@ def read(raw: Any) -> Settings:
     known = {f.name.upper(): f.name for f in fields(Settings)}
     for key in raw:
         if key not in known:
-            raise ImproperlyConfigured(
-                f"PAYWALL[{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
-            )
+            raise ImproperlyConfigured(f"PAYWALL[{key!r}] is not a setting. {_meant(key, known)}")
     try:
         return Settings(**{known[key]: value for key, value in raw.items()})
     except ValidationError as error:
         raise ImproperlyConfigured(_told(error, raw)) from None
+
+
+def _meant(key: object, known: Iterable[str]) -> str:
+    """What whoever typed a wrong key may have meant; all there are, where nobody can tell."""
+    close = get_close_matches(str(key).upper(), known, 2)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"Known: {', '.join(sorted(known))}."
 
 
 def _told(error: ValidationError, raw: Mapping[str, Any]) -> str:

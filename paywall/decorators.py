@@ -117,6 +117,12 @@ def payment_required(
         )
 
     def decorate(view: View) -> View:
+        if isinstance(view, type):
+            raise TypeError(
+                f"payment_required: {view.__name__} is a class. Give it PaymentRequiredMixin "
+                "(paywall.mixins), or write @method_decorator(payment_required(...), "
+                'name="dispatch").'
+            )
         if isinstance(resource, str):
             declarations.name_view(resource, view)
         if iscoroutinefunction(resource) and not is_async_view(view):

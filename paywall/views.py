@@ -253,5 +253,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[2]
     if not secrets.compare_digest(given.encode(), token.encode()):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    if not metrics.is_installed():
+        return HttpResponse('pip install "django-paywall[prometheus]"\n', status=503)
     content, content_type = metrics.page()
     return HttpResponse(content, content_type=content_type)

@@ -3,16 +3,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from django.db import connections
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
-from paywall.models import Account, FacilitatorHealth, Resource
+from paywall import checks
+from paywall.models import Account, FacilitatorHealth, Resource, RollUp
 from paywall.rails.evm.terms import account_for
+from paywall.reports import metrics, rollups
 from paywall.schedule import BEAT_SCHEDULE
 from tests.conftest import PAY_TO
 
@@ -86,6 +89,28 @@ urlpatterns: list[Any] = []
 def test_somebody_has_to_confirm(well_kept, settings):
     settings.CELERY_BEAT_SCHEDULE = {}
     assert ids() == {"paywall.W003"}
+
+
+def test_while_the_work_is_done_nobody_asks_by_whom(well_kept, settings):
+    """`paywall_run` is no Celery, and does the same."""
+    settings.CELERY_BEAT_SCHEDULE = {}
+    rollups.roll_up()
+    assert ids() == set()
+    RollUp.objects.update(rolled_up_at=timezone.now() - timedelta(minutes=11))
+    assert ids() == {"paywall.W003"}
+
+
+def test_metrics_without_their_extra(well_kept, paywall_settings, monkeypatch, caplog):
+    paywall_settings(METRICS_TOKEN="t" * 32)
+    assert "paywall.E018" not in ids()
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if "prom" in name else True)
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    assert "paywall.E018" in ids()
+    metrics.install_if_there()
+    assert "prometheus_client is missing" in caplog.text
+    headers = {"Authorization": "Bearer " + "t" * 32}
+    response = Client().get("/paywall/metrics/", headers=headers)
+    assert (response.status_code, b"prometheus" in response.content) == (503, True)
 
 
 def test_nobody_can_pay_without_an_account(well_kept):

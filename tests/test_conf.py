@@ -19,6 +19,9 @@ def test_all_defaults():
     [
         ([], "must be a dict"),
         ({"FACILITATOR": "x"}, "'FACILITATOR'.* is not a setting"),
+        ({"FACILITATOR_ULR": "x"}, "Did you mean 'FACILITATOR_URL'"),
+        ({"gas_key": "x"}, "Did you mean 'GAS_KEY'"),
+        ({"NONSENSE_ALL_OF_IT": "x"}, "Known: .*GAS_KEY"),
         ({"OFFER_TIMEOUT": "300"}, "OFFER_TIMEOUT.* whole number"),
         ({"OFFER_TIMEOUT": 0}, "OFFER_TIMEOUT.* more than 0"),
         ({"OFFER_TIMEOUT": 1.5}, "OFFER_TIMEOUT.* whole number"),

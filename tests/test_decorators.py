@@ -218,3 +218,10 @@ def test_a_price_changed_elsewhere_shows_within_the_caches_age(item, paywall_set
     time.sleep(1.01)
     assert b'"50000"' in get(sold).content
     offers.forget()
+
+
+def test_a_class_is_told_how():
+    with pytest.raises(TypeError, match="PaymentRequiredMixin"):
+
+        @payment_required("item")
+        class Sold: ...

@@ -7,7 +7,9 @@ they are asked for, none of them by counting all payments.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from paywall import signals
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
     from paywall.models import Payment
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
+
+
+log = logging.getLogger(__name__)
+
+
+def install_if_there() -> None:
+    """The same; without the extra it is logged, and `manage.py check` says it (`paywall.E018`)."""
+    if is_installed():
+        install()
+    else:
+        log.error("METRICS_TOKEN is set, and prometheus_client is missing: nothing is counted")
+
+
+def is_installed() -> bool:
+    """Whether the extra is there."""
+    return find_spec("prometheus_client") is not None
 
 
 def install() -> None:
