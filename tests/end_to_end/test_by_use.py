@@ -196,7 +196,7 @@ def test_a_stream_that_breaks_off_is_paid_as_far_as_it_went(make_site, chain, ap
             heard += 1
             if heard == 40 and how == "hangs up":
                 break
-    assert heard >= 10
+    assert heard >= 3
     if how == "is killed":
         site.kill()
         del site.env["PAYWALL_DIE_AT"]
