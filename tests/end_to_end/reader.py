@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from eth_account.messages import encode_defunct, encode_typed_data
+from playwright.sync_api import Error as PlaywrightError
 
 from site_demo.chain.local import CHAIN_ID, LocalChain
 
@@ -148,13 +149,27 @@ class Reader:
 
     def pay(self, way: str = "wallet") -> None:
         """Press the button, once the page's script has it, if the browser runs scripts."""
-        if self.scripted:
-            self.wait_for_script()
-        self.way(way).locator("[data-paywall-pay]").click()
+        self.wait_for_script()
+        button = self.way(way).locator("[data-paywall-pay]")
+        try:
+            button.click()
+        except PlaywrightError as error:
+            shown = self.page.locator("body").inner_text()
+            raise AssertionError(f"no {way} at {self.page.url}:\n{shown[:1_500]}") from error
+
+    def follow(self, name: str) -> None:
+        """Go where a link of the 402 page leads. Its script shows more ways to pay, and what was
+        aimed at moves: so not before that is done."""
+        self.wait_for_script()
+        before = self.page.url
+        self.page.get_by_role("link", name=name).click()
+        self.page.wait_for_url(lambda url: url != before)
 
     def wait_for_script(self) -> None:
-        """Until the page's script has looked at what was kept, and has the buttons."""
-        self.page.locator("[data-paywall-ready]").wait_for()
+        """Until the page's script has looked at what was kept, and has the buttons; not where the
+        browser runs none."""
+        if self.scripted:
+            self.page.locator("[data-paywall-ready]").wait_for()
 
     @property
     def status(self) -> Locator:

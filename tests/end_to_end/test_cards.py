@@ -166,7 +166,7 @@ CHEAP = "/articles/slow-money/"
 
 def pays_ahead(person: Reader) -> None:
     """From the page of an article to the balance, and Stripe's page on the way."""
-    person.page.get_by_role("link", name="Ten articles").click()
+    person.follow("Ten articles")
     person.pay("card")
     person.page.wait_for_url("**/c/pay/**")
     person.page.get_by_role("button", name="Pay").click()
@@ -178,7 +178,7 @@ def test_ten_cents_by_card(chrome, card_site, stripe, scripted):
     site = card_site()
     person = Reader(chrome, site.url, java_script_enabled=scripted)
     page = person.open(CHEAP)
-    page.get_by_role("link", name="Ten articles").click()
+    person.follow("Ten articles")
     person.pay("card")
     page.wait_for_url("**/c/pay/**")
     page.get_by_role("button", name="Pay").click()
@@ -214,7 +214,7 @@ def test_a_day_by_card_opens_every_article(chrome, card_site, stripe, scripted):
     site.shell(A_DAY)
     person = Reader(chrome, site.url, java_script_enabled=scripted)
     page = person.open(CHEAP)
-    page.get_by_role("link", name="Everything for a day · $2.00").click()
+    person.follow("Everything for a day · $2.00")
     person.pay("card")
     page.wait_for_url("**/c/pay/**")
     page.get_by_role("button", name="Pay").click()
@@ -264,7 +264,7 @@ def test_a_wallet_tops_it_up_too(chrome, card_site, chain, stripe):
     chain.mint(wallet.account.address, 5_000_000)
     person = Reader(chrome, site.url, wallet)
     page = person.open(CHEAP)
-    page.get_by_role("link", name="Ten articles").click()
+    person.follow("Ten articles")
     person.pay()
     expect(page.get_by_role("heading", name="Your balance")).to_be_visible()
     page.get_by_role("link", name="Go on to the page").click()
@@ -308,7 +308,7 @@ def test_what_a_balance_looks_like(chrome, card_site, stripe, phone, scheme):
 
     person.open(CHEAP)
     look("402-none")
-    page.get_by_role("link", name="Ten articles").click()
+    person.follow("Ten articles")
     look("top-up")
     page.go_back()
     pays_ahead(person)
