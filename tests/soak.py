@@ -212,6 +212,14 @@ class Soak:
             if process.poll() is None:
                 self.kill(name)
 
+    def complaints(self) -> dict[str, list[str]]:
+        """What each process logged as an error."""
+        logs = {path.stem: path.read_text(errors="replace") for path in self.folder.glob("*.log")}
+        return {
+            name: [line for line in text.splitlines() if "ERROR" in line]
+            for name, text in logs.items()
+        }
+
     # ------------------------------------------------------------------------ Faults
 
     def kill_worker(self) -> None:
@@ -401,6 +409,10 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"refused      {dict(refused)}")
         for line in wrong:
             say(f"WRONG        {line}")
+        if wrong:
+            for name, lines in soak.complaints().items():
+                say(f"{name}: {len(lines)} errors, the last of them")
+                print(*lines[-10:], sep="\n", flush=True)
         if wrong and options.logs:
             subprocess.run(["cp", "-r", str(soak.folder), str(options.logs)], check=True)
         if not wrong:

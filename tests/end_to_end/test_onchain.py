@@ -13,7 +13,7 @@ from eth_abi.abi import encode as encode_abi
 from eth_account import Account as Key
 from eth_utils.crypto import keccak
 
-from paywall.models import Payment, Transaction, Wallet
+from paywall.models import Account, Payment, Transaction, Wallet
 from paywall.models.payments import State
 from paywall.rails.evm.addresses import checksum
 from paywall.rails.evm.transactions import MULTICALL3
@@ -242,18 +242,51 @@ def test_what_was_written_and_not_sent_is_sent_later(
     assert Transaction.objects.count() == 1
 
 
+def used_by_another(chain: LocalChain) -> Transaction:
+    """Our newest transaction, in whose place another of the same wallet is in a block."""
+    ours = Transaction.objects.get()
+    chain.rpc("anvil_dropTransaction", ours.hash)
+    me = account(0).address
+    chain.rpc("eth_sendTransaction", {"from": me, "to": me, "nonce": hex(ours.nonce)})
+    chain.mine()
+    return ours
+
+
+def wait_deeper(blocks: int) -> None:
+    its = Account.objects.get()
+    Account.objects.filter(pk=its.pk).update(terms={**its.terms, "confirmations": blocks})
+
+
+def test_a_nonce_that_a_reorganisation_frees_is_not_lost(
+    own_shop, on_credit, slow_chain, rich_buyer
+):
+    """What was sent after it waits for it: a gap would stop the wallet for ever."""
+    wait_deeper(3)
+    buy(own_shop, rich_buyer, 2)
+    worker.settle()
+    ours = used_by_another(slow_chain)
+    worker.settle()
+    ours.refresh_from_db()
+    assert ours.state == "signed"
+    slow_chain.rpc("anvil_reorg", 1, [])
+    slow_chain.rpc("anvil_dropAllTransactions")
+    buy(own_shop, rich_buyer, 1)
+    worker.settle()
+    Transaction.objects.update(sent_at=None)
+    worker.settle()
+    slow_chain.mine()
+    worker.settle()
+    assert states() == ["settled"] * 3
+
+
 def test_a_nonce_that_somebody_else_used_is_given_up(
     own_shop, on_credit, slow_chain, rich_buyer, caplog
 ):
+    wait_deeper(3)
     buy(own_shop, rich_buyer, 2)
     worker.settle()
-    ours = Transaction.objects.get()
-    slow_chain.rpc("anvil_dropTransaction", ours.hash)
-    slow_chain.rpc(
-        "eth_sendTransaction",
-        {"from": account(0).address, "to": account(0).address, "nonce": hex(ours.nonce)},
-    )
-    slow_chain.mine()
+    ours = used_by_another(slow_chain)
+    slow_chain.mine(2)
     worker.settle()
     ours.refresh_from_db()
     assert ours.state == "dropped"

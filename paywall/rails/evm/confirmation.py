@@ -64,7 +64,7 @@ def scan(group: Group) -> Steps[Counter[str]]:
     if (yield from node.chain_id()) != networks.chain_id(group.network):
         raise NodeError(f"the node is not on {group.network}")
     head = yield from node.block("latest")
-    last = yield from last_final(group, node, head)
+    last = yield from cursors.last_final(group.depth, node, head)
     if last is None:
         return counts
     cursor = yield from _take(group, node, last)
@@ -124,14 +124,6 @@ def unread_since() -> datetime | None:
             cursor = group.cursor()
             since.append(max(first, cursor.read_at) if cursor else first)
     return min(since, default=None)
-
-
-def last_final(group: Group, node: Node, head: Block) -> Steps[int | None]:
-    """The newest block that will stay, as the group sees it; None while there is none."""
-    if group.depth == "finalized":
-        return (yield from node.block("finalized")).number
-    number = head.number - int(group.depth) + 1
-    return number if number >= 0 else None
 
 
 def _take(group: Group, node: Node, last: int) -> Steps[Cursor | None]:

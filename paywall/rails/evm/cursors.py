@@ -17,12 +17,17 @@ from .terms import RAIL
 from .terms import of as terms_of
 
 if TYPE_CHECKING:
+    from paywall.effects import Steps
     from paywall.models.payments import PaymentQuerySet
 
-    from .rpc import Block
+    from .rpc import Block, Node
 
 LEASE = timedelta(seconds=30)
 """For which one worker reads for a cursor. If it takes longer and two do, no harm is done."""
+
+
+FINALIZED = "finalized"
+"""The depth of who waits for what the chain itself calls so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,20 @@ def groups() -> list[Group]:
     accounts = Account.objects.using(durable.alias()).filter(rail=RAIL, network__in=networks_read)
     for account in accounts.order_by("pk"):
         terms = terms_of(account)
-        depth = "finalized" if terms.finalized else str(terms.confirmations)
+        depth = FINALIZED if terms.finalized else str(terms.confirmations)
         found[account.network, terms.asset, depth].append(account)
     return [Group(*key, tuple(members)) for key, members in found.items()]
+
+
+def last_final(depth: str, node: Node, head: Block) -> Steps[int | None]:
+    """The newest block that will stay, for who wants that depth; None while there is none.
+
+    Raises `NodeError`.
+    """
+    if depth == FINALIZED:
+        return (yield from node.block(FINALIZED)).number
+    number = head.number - int(depth) + 1
+    return number if number >= 0 else None
 
 
 @durable.write

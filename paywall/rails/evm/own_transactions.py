@@ -21,7 +21,7 @@ from paywall import conf, durable
 from paywall.effects import query, wait
 from paywall.logs import plain
 from paywall.models import Carriage, Transaction, Wallet
-from paywall.rails.evm import networks, nodes, transactions
+from paywall.rails.evm import cursors, networks, nodes, transactions
 from paywall.rails.evm.gas import NotSent, ceiling, fees_now, key_of, require_gas
 from paywall.rails.evm.rpc import Node, NodeError
 from paywall.rails.evm.transactions import Draft, Fees
@@ -156,7 +156,7 @@ def tend(transaction: Transaction) -> Steps[TransactionReceipt | None]:
     """Look after a signed transaction: its receipt if it has one by now.
 
     Otherwise it is sent again, or replaced by one with higher fees when no block took it for
-    long; or given up where its nonce was used by another. Raises `NodeError`.
+    long; or given up where another used its nonce for good. Raises `NodeError`.
     """
     receipt = yield from find_receipt(transaction)
     if receipt is not None:
@@ -167,7 +167,7 @@ def tend(transaction: Transaction) -> Steps[TransactionReceipt | None]:
     if used > transaction.nonce:
         # Mined between the two questions, or somebody else uses this key.
         receipt = yield from find_receipt(transaction)
-        if receipt is None and (yield from _agree_it_is_used(node, transaction)):
+        if receipt is None and (yield from _is_used_for_good(node, transaction)):
             yield from query(_drop, transaction)
         return receipt
     if used < transaction.nonce:
@@ -276,16 +276,34 @@ def _drop(transaction: Transaction) -> None:
     durable.set_fields(transaction, state=State.DROPPED)
 
 
-def _agree_it_is_used(node: Node, transaction: Transaction) -> Steps[bool]:
-    """Whether every node says that the nonce is used, and none has the transaction."""
+def _is_used_for_good(node: Node, transaction: Transaction) -> Steps[bool]:
+    """Whether every node says that the nonce was used in a block that stays, and none has the
+    transaction.
+
+    A younger block may go: then the nonce is free again, and whatever was sent after it waits for
+    this transaction.
+    """
+    wallet = transaction.wallet
+    depths = yield from query(_depths, wallet.network)
     for single in node.each():
-        used = yield from single.transaction_count(transaction.wallet.address, "latest")
-        if used <= transaction.nonce:
-            return False
+        head = yield from single.block("latest")
+        for depth in depths:
+            block = yield from cursors.last_final(depth, single, head)
+            if block is None:
+                return False
+            used = yield from single.transaction_count(wallet.address, hex(block))
+            if used <= transaction.nonce:
+                return False
         for hash_ in transaction.hashes:
             if (yield from single.receipt(hash_)) is not None:
                 return False
     return True
+
+
+def _depths(network: str) -> set[str]:
+    """How deep a block of the network is before accounts trust that it stays."""
+    depths = {group.depth for group in cursors.groups() if group.network == network}
+    return depths or {cursors.FINALIZED}
 
 
 def _raise_fees(transaction: Transaction, node: Node) -> Steps[None]:

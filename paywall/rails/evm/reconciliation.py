@@ -161,7 +161,7 @@ def _chunks(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 
 def _range(group: Group, node: Node, since: datetime | None) -> tuple[int, int]:
-    last = run(confirmation.last_final(group, node, run(node.block("latest")))) or 0
+    last = run(cursors.last_final(group.depth, node, run(node.block("latest")))) or 0
     if since is None:
         oldest = group.payments().order_by("pk").first()
         if oldest is None:
