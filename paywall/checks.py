@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django.urls.resolvers import RegexPattern
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from paywall import conf
@@ -199,7 +197,7 @@ def check_installation(**_: Any) -> list[CheckMessage]:
                 id="paywall.W004",
             )
         )
-    if not _is_scheduled() and not _has_run_lately():
+    if not _is_scheduled() and not _has_worked_lately():
         found.append(
             Warning(
                 "Nothing confirms payments or resolves stuck ones: Celery beat has no "
@@ -436,13 +434,11 @@ def _database() -> str:
     return durable.alias()
 
 
-def _has_run_lately() -> bool:
-    """Whether somebody does the work, however it was started: each round adds sums up."""
-    from paywall.models import RollUp
+def _has_worked_lately() -> bool:
+    from paywall.reports import status
 
-    lately = timezone.now() - timedelta(minutes=10)
     try:
-        return RollUp.objects.filter(rolled_up_at__gte=lately).exists()
+        return status.has_worked_lately()
     except DatabaseError:
         return False  # not migrated yet
 

@@ -425,6 +425,11 @@ class Settings:
             return {DEFAULT: default}
         return {DEFAULT: None} if self.gas_key else {}
 
+    def remotes_for(self, chosen: Sequence[str]) -> Mapping[str, Remote | None]:
+        """Those of the chosen that are known, in that order; all, if there is none."""
+        remotes = self.remotes()
+        return {name: remotes[name] for name in chosen if name in remotes} or remotes
+
 
 def kept(function: Callable[..., T]) -> _lru_cache_wrapper[T]:
     """Keep what a function makes of the settings, for as long as they stay as they are."""

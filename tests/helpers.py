@@ -17,8 +17,10 @@ from x402.extensions import sign_in_with_x as siwx
 
 from paywall import ledger
 from paywall.catalog import offers
+from paywall.findings import Grade
 from paywall.models import Account, Payment
 from paywall.rails.evm import evidence
+from paywall.reports import doctor
 from paywall.vocabulary import Claim
 from tests.doubles import TX
 
@@ -36,6 +38,11 @@ class Caller:
             path = path.replace("/item/", "/async-item/").replace("/raising/", "/async-raising/")
             return async_to_sync(getattr(AsyncClient(), method))(path, **kwargs)
         return getattr(Client(), method)(path, **kwargs)
+
+
+def found_by_doctor(grade: Grade) -> str:
+    """What it has to say of that grade, a line each."""
+    return "\n".join(f"{one.what} {one.todo}" for one in doctor.examine() if one.grade == grade)
 
 
 def code(response: Any) -> str:

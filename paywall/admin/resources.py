@@ -106,19 +106,7 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
     readonly_fields = ["created_at", "updated_at", "of_object"]
     change_list_template = "paywall/admin/resource_list.html"
     fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    "title",
-                    "slug",
-                    "description",
-                    "mime_type",
-                    "active",
-                    "listed",
-                ]
-            },
-        ),
+        (None, {"fields": ["title", "slug", "description", "mime_type", "active", "listed"]}),
         (
             _("Selling"),
             {

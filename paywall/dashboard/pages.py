@@ -181,8 +181,6 @@ def _steps() -> list[Step]:
     accounts = Account.objects.using(using).filter(enabled=True)
     networks = set(accounts.values_list("network", flat=True))
     resources = Resource.objects.using(using).filter(active=True)
-    state = RollUp.objects.using(using).first()
-    lately = timezone.now() - timedelta(minutes=10)
     return [
         Step(
             _("Say where your money goes"),
@@ -217,6 +215,6 @@ def _steps() -> list[Step]:
         Step(
             _("Run the worker"),
             _("Celery with its beat, or manage.py paywall_run: it settles, confirms and adds up."),
-            state is not None and state.rolled_up_at > lately,
+            status.has_worked_lately(),
         ),
     ]

@@ -30,14 +30,7 @@ from paywall.entry import (
 )
 from paywall.entry.ways import registry as ways
 from paywall.entry.ways.base import Visit
-from paywall.exceptions import (
-    Code,
-    LedgerUnavailable,
-    NotForSale,
-    Refused,
-    StaleMove,
-    Unavailable,
-)
+from paywall.exceptions import Code, LedgerUnavailable, NotForSale, Refused, StaleMove, Unavailable
 from paywall.ledger import answers, receipts
 from paywall.ledger import usage as ledger_usage
 from paywall.models import Resource

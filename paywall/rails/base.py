@@ -458,9 +458,9 @@ class Checks(Protocol):
 class Examines(Protocol):
     """It can ask everybody who takes part whether money can move."""
 
-    def examine(self, account: Account) -> Iterator[Examined]:
-        """All that stops money on an account that is enabled. Asks over the network; never
-        raises."""
+    def examine(self, accounts: Sequence[Account]) -> Iterator[Examined]:
+        """All that stops money on its accounts that are enabled. Asks over the network, each
+        party once; never raises."""
         ...
 
 

@@ -6,29 +6,24 @@ It asks everybody who takes part, and pays nothing. Each finding says what to do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
-from django.core.checks import ERROR, WARNING, run_checks
+from django.core.checks import ERROR, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
 
 from paywall import durable
 from paywall.catalog import offers
 from paywall.exceptions import NotForSale
 from paywall.findings import Finding, fail, note, ok
-from paywall.models import Account, Resource, RollUp
+from paywall.models import Account, Resource
 from paywall.rails import registry
 from paywall.rails.base import Examines
 from paywall.reports import status
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
-
-ALIVE_WITHIN = timedelta(minutes=10)
-"""The worker's rounds add sums up more often than that."""
 
 MOST_RESOURCES = 200
 """As many are tried, those that were changed last."""
@@ -47,10 +42,10 @@ def examine() -> Iterator[Finding]:
     accounts = list(Account.objects.using(durable.alias()).filter(enabled=True))
     if not accounts:
         yield fail("there is no enabled account: nobody can pay", "Add one in the admin.")
-    for account in accounts:
-        rail = registry.able(account.rail, Examines)
+    for name in dict.fromkeys(account.rail for account in accounts):
+        rail = registry.able(name, Examines)
         if rail is not None:
-            yield from rail.examine(account)
+            yield from rail.examine([account for account in accounts if account.rail == name])
 
 
 def _pending_migrations() -> list[str]:
@@ -69,13 +64,11 @@ def _checks() -> Iterator[Finding]:
 
 def _of_check(message: CheckMessage) -> Finding:
     grade = fail if message.level >= ERROR else note
-    assert message.level >= WARNING
     return grade(f"{message.msg} ({message.id})", str(message.hint or ""))
 
 
 def _worker() -> Iterator[Finding]:
-    state = RollUp.objects.using(durable.alias()).first()
-    if state is None or timezone.now() - state.rolled_up_at > ALIVE_WITHIN:
+    if not status.has_worked_lately():
         todo = "Run Celery's worker and its beat with BEAT_SCHEDULE, or manage.py paywall_run."
         yield fail("no worker has been at it for ten minutes: nothing is confirmed", todo)
     elif status.is_keeping_up():

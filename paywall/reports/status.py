@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BEHIND_AFTER = timedelta(seconds=60)
 """How long work may lie undone before the engine counts as behind."""
 
+ROUNDS_WITHIN = timedelta(minutes=10)
+"""A worker that is there has made a round since."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -150,6 +153,12 @@ def _summed_up(payments: PaymentQuerySet) -> tuple[int, int]:
     needs = rollups.needs()
     stuck = payments.stuck().count()
     return needs.owed, needs.lost + needs.unpaid + stuck
+
+
+def has_worked_lately() -> bool:
+    """Whether somebody does the rounds' work, however it was started: each adds sums up."""
+    since = timezone.now() - ROUNDS_WITHIN
+    return RollUp.objects.using(durable.alias()).filter(rolled_up_at__gte=since).exists()
 
 
 def is_keeping_up() -> bool:

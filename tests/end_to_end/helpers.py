@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,8 +10,9 @@ import httpx
 from django.test import Client
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from x402.schemas import PaymentRequirements
 
-from paywall.testing import Buyer, encode
+from paywall.testing import Buyer, challenge_of, encode
 from site_demo.chain.local import CHAIN_ID, USDC, LocalChain
 from tests.doubles import Answer
 
@@ -51,6 +52,15 @@ def cancel(chain: LocalChain, buyer: Buyer, payload: dict[str, Any]) -> str:
         nonce,
         bytes(signed.signature),
     )
+
+
+def signed_for(response: Any, make: Callable[[PaymentRequirements], dict[str, Any]]) -> Any:
+    """The payment of the first offer, as an official client makes what is signed."""
+    challenge = challenge_of(response)
+    offer = challenge["accepts"][0]
+    payload = make(PaymentRequirements.model_validate(offer))
+    v2 = {"x402Version": 2, "resource": challenge["resource"], "accepted": offer}
+    return {**v2, "payload": payload}
 
 
 def pay(client: Client, payload: dict[str, Any]) -> Any:

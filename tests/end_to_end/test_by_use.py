@@ -14,7 +14,6 @@ from x402.http.clients import x402_requests
 from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.signers import EthAccountSignerWithRPC
 from x402.mechanisms.evm.upto import UptoEvmClientScheme
-from x402.schemas import PaymentRequirements
 
 from paywall.models import Payment, Transaction
 from paywall.models.payments import State
@@ -25,7 +24,7 @@ from site_demo.chain.local import account
 from tests.helpers import code, let_lapse
 
 from .conftest import SELLER
-from .helpers import settles_and_dies
+from .helpers import settles_and_dies, signed_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,12 +42,9 @@ def approved(chain):
 
 def paying(response, wallet):
     """As the official client pays."""
-    challenge = challenge_of(response)
-    (offer,) = challenge["accepts"]
-    requirements = PaymentRequirements.model_validate(offer)
-    payload = UptoEvmClientScheme(wallet).create_payment_payload(requirements)
-    v2 = {"x402Version": 2, "resource": challenge["resource"], "accepted": offer}
-    return {"PAYMENT-SIGNATURE": encode({**v2, "payload": payload})}
+    assert len(challenge_of(response)["accepts"]) == 1
+    payment = signed_for(response, UptoEvmClientScheme(wallet).create_payment_payload)
+    return {"PAYMENT-SIGNATURE": encode(payment)}
 
 
 def buy(shop, wallet, url=URL):

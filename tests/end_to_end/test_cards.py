@@ -164,12 +164,17 @@ CHEAP = "/articles/slow-money/"
 """Costs ten cents."""
 
 
-def pays_ahead(person: Reader) -> None:
-    """From the page of an article to the balance, and Stripe's page on the way."""
-    person.follow("Ten articles")
+def follows_and_pays(person: Reader, link: str) -> None:
+    """From the page of an article to what it links to, and paid on Stripe's page."""
+    person.follow(link)
     person.pay("card")
     person.page.wait_for_url("**/c/pay/**")
     person.page.get_by_role("button", name="Pay").click()
+
+
+def pays_ahead(person: Reader) -> None:
+    """From the page of an article to the balance."""
+    follows_and_pays(person, "Ten articles")
     expect(person.page.get_by_role("heading", name="Your balance")).to_be_visible()
 
 
@@ -178,11 +183,7 @@ def test_ten_cents_by_card(chrome, card_site, stripe, scripted):
     site = card_site()
     person = Reader(chrome, site.url, java_script_enabled=scripted)
     page = person.open(CHEAP)
-    person.follow("Ten articles")
-    person.pay("card")
-    page.wait_for_url("**/c/pay/**")
-    page.get_by_role("button", name="Pay").click()
-    expect(page.get_by_role("heading", name="Your balance")).to_be_visible()
+    pays_ahead(person)
     expect(page.locator("main")).to_contain_text("$1.00")
     page.get_by_role("link", name="Go on to the page").click()
     expect(page).to_have_url(site.url + CHEAP)
@@ -214,10 +215,7 @@ def test_a_day_by_card_opens_every_article(chrome, card_site, stripe, scripted):
     site.shell(A_DAY)
     person = Reader(chrome, site.url, java_script_enabled=scripted)
     page = person.open(CHEAP)
-    person.follow("Everything for a day · $2.00")
-    person.pay("card")
-    page.wait_for_url("**/c/pay/**")
-    page.get_by_role("button", name="Pay").click()
+    follows_and_pays(person, "Everything for a day · $2.00")
     expect(page).to_have_url(site.url + CHEAP)
     has_the_article(person)
     for path in (PATH, CHEAP):

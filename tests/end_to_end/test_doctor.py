@@ -8,14 +8,10 @@ import pytest
 
 from paywall.findings import Grade
 from paywall.models import Account
-from paywall.reports import doctor
 from site_demo.chain.local import CHAIN_ID, NETWORK, account
+from tests.helpers import found_by_doctor as said
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def said(grade):
-    return "\n".join(one.what for one in doctor.examine() if one.grade == grade)
 
 
 def test_all_is_well(own_shop):

@@ -13,7 +13,7 @@ from eth_abi.abi import encode as encode_abi
 from eth_account import Account as Key
 from eth_utils.crypto import keccak
 
-from paywall.models import Account, Payment, Transaction, Wallet
+from paywall.models import Payment, Transaction, Wallet
 from paywall.models.payments import State
 from paywall.rails.evm.addresses import checksum
 from paywall.rails.evm.transactions import MULTICALL3
@@ -21,7 +21,7 @@ from paywall.settlement import worker
 from paywall.testing import Buyer, encode, outcome_of
 from site_demo.chain import local
 from site_demo.chain.local import CHAIN_ID, LocalChain, account
-from tests.helpers import at_once, code, let_lapse
+from tests.helpers import at_once, code, let_lapse, set_terms
 
 from .conftest import ROOT, SELLER
 from .helpers import cancel, pay, spoiled, submit
@@ -252,16 +252,11 @@ def used_by_another(chain: LocalChain) -> Transaction:
     return ours
 
 
-def wait_deeper(blocks: int) -> None:
-    its = Account.objects.get()
-    Account.objects.filter(pk=its.pk).update(terms={**its.terms, "confirmations": blocks})
-
-
 def test_a_nonce_that_a_reorganisation_frees_is_not_lost(
     own_shop, on_credit, slow_chain, rich_buyer
 ):
     """What was sent after it waits for it: a gap would stop the wallet for ever."""
-    wait_deeper(3)
+    set_terms(confirmations=3)
     buy(own_shop, rich_buyer, 2)
     worker.settle()
     ours = used_by_another(slow_chain)
@@ -282,7 +277,7 @@ def test_a_nonce_that_a_reorganisation_frees_is_not_lost(
 def test_a_nonce_that_somebody_else_used_is_given_up(
     own_shop, on_credit, slow_chain, rich_buyer, caplog
 ):
-    wait_deeper(3)
+    set_terms(confirmations=3)
     buy(own_shop, rich_buyer, 2)
     worker.settle()
     ours = used_by_another(slow_chain)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 from django.test import Client
 from eth_account import Account as Key
 from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact.permit2_utils import create_permit2_payload
-from x402.schemas import PaymentRequirements
 
 from paywall.models import Payment, Transaction
 from paywall.models.payments import State
 from paywall.rails.evm.permit2 import PERMIT2, PROXY
 from paywall.settlement import worker
-from paywall.testing import challenge_of
 from site_demo.chain.local import account
 from tests.doubles import Answer
 from tests.helpers import code, let_lapse
 
 from .conftest import SELLER
-from .helpers import pay, settles_and_dies
+from .helpers import pay, settles_and_dies, signed_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,15 +35,7 @@ def approved(chain):
 
 
 def permit_for(response, wallet):
-    challenge = challenge_of(response)
-    offer = challenge["accepts"][0]
-    requirements = PaymentRequirements.model_validate(offer)
-    return {
-        "x402Version": 2,
-        "resource": challenge["resource"],
-        "accepted": offer,
-        "payload": create_permit2_payload(EthAccountSigner(wallet), requirements),
-    }
+    return signed_for(response, partial(create_permit2_payload, EthAccountSigner(wallet)))
 
 
 def test_it_pays_once_and_is_confirmed(shop, chain, approved):

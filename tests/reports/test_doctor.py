@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from paywall.findings import Grade
 from paywall.models import Account, Resource, RollUp
-from paywall.reports import doctor, rollups
+from paywall.reports import rollups
 from tests.doubles import Answer
+from tests.helpers import found_by_doctor as said
 
 pytestmark = pytest.mark.django_db
 
@@ -23,10 +24,6 @@ def shop(item, facilitator):
     Resource.objects.exclude(pk=item.pk).update(active=False)
     rollups.roll_up()
     return item
-
-
-def said(grade):
-    return "\n".join(f"{one.what} {one.todo}" for one in doctor.examine() if one.grade == grade)
 
 
 def test_what_is_well_is_said_too(shop):
@@ -78,6 +75,27 @@ def test_a_facilitator_that_will_not_settle(shop, facilitator, answer, what):
 def test_one_that_speaks_x402_v1_will_do(shop, facilitator):
     facilitator.supported = Answer(body={"kinds": [{"scheme": "exact", "network": "base-sepolia"}]})
     assert "settles on Base Sepolia" in said(Grade.OK)
+
+
+def test_each_is_asked_once_however_many_accounts_it_has(shop, facilitator):
+    its = Account.objects.get()
+    Account.objects.create(
+        network=its.network,
+        currency=its.currency,
+        decimals=its.decimals,
+        terms={**its.terms, "pay_to": "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"},
+    )
+    assert said(Grade.OK).count("settles on Base Sepolia") == 1
+    assert [path for path, *_ in facilitator.requests].count("/supported") == 1
+
+
+def test_who_does_not_settle_for_any_account_is_not_asked(shop, paywall_settings, facilitator):
+    elsewhere = "http://127.0.0.1:9"
+    both = {"mine": {"URL": facilitator.url}, "idle": {"URL": elsewhere}}
+    paywall_settings(FACILITATOR_URL="", FACILITATORS=both)
+    Account.objects.update(facilitators="mine")
+    assert "the facilitator mine settles" in said(Grade.OK)
+    assert "idle" not in said(Grade.FAIL)
 
 
 def test_what_is_closed_is_named(shop, make_resource):

@@ -108,7 +108,7 @@ class FromBalance(Ticket):
         crashpoints.reach("balance: used")
 
     def _use(self) -> None:
-        used = self.request.paywall.charged if self.sale.by_use else None
+        used = self.request.paywall.charged if self.most is not None else None
         balances.used(self.entry, self.sale.access, self.sale.pass_seconds, used)
         self.left = balances.balance_of(self.entry).worth
 

@@ -75,7 +75,8 @@ def check_account(account: Account) -> Iterator[CheckMessage]:
             hint="Disable the account where you sell in earnest.",
             id="paywall.W011",
         )
-    known = [presets.of_url(r.url) for r in _remotes_of(account) if r is not None]
+    remotes = conf.get().remotes_for(account.facilitator_names()).values()
+    known = [presets.of_url(remote.url) for remote in remotes if remote is not None]
     is_for_tests = any(one is not None and one.is_for_tests for one in known)
     if is_for_tests and not networks.is_testnet(account.network):
         yield Warning(
@@ -97,13 +98,6 @@ def check_account(account: Account) -> Iterator[CheckMessage]:
             "yourself (docs/metering.md).",
             id="paywall.W019",
         )
-
-
-def _remotes_of(account: Account) -> list[conf.Remote | None]:
-    """The facilitators that settle for it."""
-    remotes = conf.get().remotes()
-    chosen = [remotes[name] for name in account.facilitator_names() if name in remotes]
-    return chosen or list(remotes.values())
 
 
 def _is_sold_by_use(account: Account) -> bool:

@@ -1,4 +1,4 @@
-"""Can money move on an account? Asked of its node, its token and who settles for it."""
+"""Can money move on the accounts? Asked of their nodes, tokens and who settles for them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from eth_utils.crypto import keccak
 
 from paywall import conf
-from paywall.effects import Send, run, send
+from paywall.effects import run
 from paywall.findings import Finding, fail, note, ok
 from paywall.protocols.x402 import v1_names
 
-from . import eip3009, networks, nodes, terms, transactions
+from . import eip3009, networks, nodes, supported, terms, transactions
 from .rpc import NodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from paywall.models import Account
 
@@ -30,37 +29,54 @@ SKEW = 30
 """Seconds by which a block may be younger than our clock says it is."""
 LATE = 300
 """Seconds after which a chain's newest block is an old one."""
+PATIENCE = 10.0
+"""Seconds for which a facilitator's answer is waited for."""
 
 
-def examine(account: Account) -> Iterator[Finding]:
-    """All that stops money there. Asks over the network; never raises."""
-    node = nodes.of(account.network)
+def examine(accounts: Sequence[Account]) -> Iterator[Finding]:
+    """All that stops money there. Asks over the network, each party once; never raises."""
+    on: dict[str, list[Account]] = {}
+    settle_on: dict[str, dict[str, None]] = {}
+    for account in accounts:
+        on.setdefault(account.network, []).append(account)
+        for name in conf.get().remotes_for(account.facilitator_names()):
+            settle_on.setdefault(name, {})[account.network] = None
+    for network, its in on.items():
+        yield from _network(network, its)
+    for name, wanted in settle_on.items():
+        remote = conf.get().remotes()[name]
+        if remote is not None:
+            yield from _remote(name, remote, wanted)
+            continue
+        for network in wanted:
+            yield from _own(network)
+
+
+def _network(network: str, accounts: Sequence[Account]) -> Iterator[Finding]:
+    where, node = networks.title(network), nodes.of(network)
     if node is None:
         yield fail(
-            f"{account}: no node is read, so nothing is ever confirmed",
-            f"Set PAYWALL['RPC_URLS']['{account.network}'].",
+            f"{where}: no node is read, so nothing is ever confirmed",
+            f"Set PAYWALL['RPC_URLS']['{network}'].",
         )
-    else:
-        try:
-            yield from _node(account, node)
-        except NodeError as error:
-            yield fail(
-                f"{networks.title(account.network)}: the node does not answer: {error}",
-                "Try its URL by hand; a second one in PAYWALL['RPC_URLS'] takes over.",
-            )
-    for name, remote in conf.get().remotes().items():
-        if remote is None:
-            yield from _own(account, node)
-        else:
-            yield from _remote(account, name, remote)
+        return
+    try:
+        yield from _node(network, node)
+        for account in accounts:
+            yield from _token(account, node)
+    except NodeError as error:
+        yield fail(
+            f"{where}: the node does not answer: {error}",
+            "Try its URL by hand; a second one in PAYWALL['RPC_URLS'] takes over.",
+        )
 
 
-def _node(account: Account, node: Node) -> Iterator[Finding]:
+def _node(network: str, node: Node) -> Iterator[Finding]:
     """Raises `NodeError`."""
-    where, wanted = networks.title(account.network), networks.chain_id(account.network)
+    where, wanted = networks.title(network), networks.chain_id(network)
     found = run(node.chain_id())
     if found != wanted:
-        todo = f"Name a node of chain {wanted} in PAYWALL['RPC_URLS']['{account.network}']."
+        todo = f"Name a node of chain {wanted} in PAYWALL['RPC_URLS']['{network}']."
         yield fail(f"{where}: the node is of another chain, {found}", todo)
         return
     head = run(node.block("latest"))
@@ -73,7 +89,6 @@ def _node(account: Account, node: Node) -> Iterator[Finding]:
         yield note(f"{where}: the newest block is {-ahead:.0f} s old", todo)
     else:
         yield ok(f"{where}: the node is at block {head.number}")
-    yield from _token(account, node)
 
 
 def _token(account: Account, node: Node) -> Iterator[Finding]:
@@ -97,12 +112,12 @@ def _token(account: Account, node: Node) -> Iterator[Finding]:
         yield fail(f"{account}: the token does not call itself {name}", todo)
 
 
-def _own(account: Account, node: Node | None) -> Iterator[Finding]:
+def _own(network: str) -> Iterator[Finding]:
     """The site settles for itself."""
-    key = conf.get().gas_key
+    key, node = conf.get().gas_key, nodes.of(network)
     if node is None or not key:
         return
-    where, address = networks.title(account.network), transactions.wallet(key).address
+    where, address = networks.title(network), transactions.wallet(key).address
     try:
         coins = Decimal(run(node.coins(address))).scaleb(-18)
     except NodeError:
@@ -114,29 +129,22 @@ def _own(account: Account, node: Node | None) -> Iterator[Finding]:
         yield ok(f"{where}: {coins:.4f} is left for gas")
 
 
-def _remote(account: Account, name: str, remote: conf.Remote) -> Iterator[Finding]:
-    url = f"{remote.url.rstrip('/')}/supported"
+def _remote(name: str, remote: conf.Remote, wanted: Iterable[str]) -> Iterator[Finding]:
     try:
-        timeout = httpx.Timeout(10.0)
-        answer = run(send(Send("GET", url, timeout, headers=remote.headers("supported"))))
-        kinds = answer.raise_for_status().json()["kinds"]
-        settles = {(str(kind["scheme"]), str(kind["network"])) for kind in kinds}
-    except Exception as error:
-        # Also the site's own hook for the headers, which can fail in any way.
-        what = _told(error)
+        settles = supported.ask(remote, PATIENCE, _kinds)
+    except supported.Unsaid as trouble:
         todo = "Its URL, and its key if it wants one: PAYWALL['FACILITATORS'] or FACILITATOR_URL."
-        yield fail(f"the facilitator {name} does not say what it settles: {what}", todo)
+        yield fail(f"the facilitator {name} does not say what it settles: {trouble}", todo)
         return
-    where = networks.title(account.network)
-    if {("exact", account.network), ("exact", v1_names.name(account.network))} & settles:
-        yield ok(f"the facilitator {name} settles on {where}")
-    else:
-        todo = "Choose one that does (docs/running.md), or settle yourself: GAS_KEY."
-        yield fail(f"the facilitator {name} does not settle on {where}", todo)
+    for network in wanted:
+        where = networks.title(network)
+        if {("exact", network), ("exact", v1_names.name(network))} & settles:
+            yield ok(f"the facilitator {name} settles on {where}")
+        else:
+            todo = "Choose one that does (docs/running.md), or settle yourself: GAS_KEY."
+            yield fail(f"the facilitator {name} does not settle on {where}", todo)
 
 
-def _told(error: Exception) -> str:
-    """What went wrong, without URLs: keys stand in some."""
-    response: Any = getattr(error, "response", None)
-    status = f" {response.status_code}" if response is not None else ""
-    return f"{type(error).__name__}{status}"
+def _kinds(told: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Schemes and networks."""
+    return {(str(kind["scheme"]), str(kind["network"])) for kind in told["kinds"]}

@@ -39,7 +39,7 @@ def for_account(account_id: int, signed_for: str = "") -> Steps[list[Facilitator
     names = list(conf.get().remotes())
     if len(names) > 1:
         chosen = yield from query(_chosen_for, account_id)
-        names = yield from health.in_order([n for n in chosen if n in names] or names)
+        names = yield from health.in_order(list(conf.get().remotes_for(chosen)))
     if signed_for:
         names = yield from query(_those_of, names, signed_for)
     found = [get(name) for name in names if _can_be_trusted(name)]

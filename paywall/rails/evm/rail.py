@@ -263,8 +263,8 @@ class EvmRail(Rail):
     def check_account(self, account: Account) -> Iterator[CheckMessage]:
         return checks.check_account(account)
 
-    def examine(self, account: Account) -> Iterator[Examined]:
-        return doctor.examine(account)
+    def examine(self, accounts: Sequence[Account]) -> Iterator[Examined]:
+        return doctor.examine(accounts)
 
     def news(self) -> Iterator[News]:
         return news.news()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from django.db.models import Q
@@ -24,13 +24,15 @@ from .addresses import checksum
 from .schemes.upto import UpToEvm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from paywall.models import Account
     from paywall.vocabulary import Offer
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KNOWN_FOR = timedelta(hours=1)
 """After which a facilitator is asked anew what it can do."""
@@ -47,8 +49,7 @@ def address(account: Account, *, ask: bool) -> str | None:
 
     `ask` the facilitators, where nothing is known of any.
     """
-    names = [name for name in account.facilitator_names() if name in conf.get().remotes()]
-    names = names or list(conf.get().remotes())
+    names = list(conf.get().remotes_for(account.facilitator_names()))
     found = _first(names, account.network)
     if found is None and ask and ask_all(names, PAUSE):
         found = _first(names, account.network)
@@ -136,24 +137,40 @@ def _takes_turn(name: str, pause: timedelta) -> bool:
     return bool(rows.filter(turn, name=name).update(asked_at=now))
 
 
-def _ask(name: str) -> bool:
-    remote = conf.get().remotes()[name]
-    assert remote is not None
-    settings = conf.get()
-    timeout = httpx.Timeout(settings.facilitator_connect_timeout)
+class Unsaid(Exception):
+    """A facilitator does not say what it can do. The text has no URL: keys stand in some."""
+
+
+def ask(remote: conf.Remote, seconds: float, read: Callable[[Any], T]) -> T:
+    """What `read` makes of a facilitator's answer to `GET /supported`. Raises `Unsaid`."""
     url = f"{remote.url.rstrip('/')}/supported"
     try:
         headers = remote.headers("supported")
-        answer = run(send(Send("GET", url, timeout, headers=headers)))
-        told = answer.raise_for_status().json()
-        said = _by_network(told["kinds"])
-        extensions = [str(name)[:100] for name in told.get("extensions", [])][:REMEMBERED]
+        answer = run(send(Send("GET", url, httpx.Timeout(seconds), headers=headers)))
+        return read(answer.raise_for_status().json())
     except Exception as error:
         # Also the site's own hook for the headers, which can fail in any way.
-        log.warning("The facilitator %s does not say what it can do: %r", name, error)
+        response: Any = getattr(error, "response", None)
+        status = f" {response.status_code}" if response is not None else ""
+        raise Unsaid(f"{type(error).__name__}{status}") from None
+
+
+def _ask(name: str) -> bool:
+    remote = conf.get().remotes()[name]
+    assert remote is not None
+    try:
+        said, extensions = ask(remote, conf.get().facilitator_connect_timeout, _read)
+    except Unsaid as trouble:
+        log.warning("The facilitator %s does not say what it can do: %s", name, trouble)
         return False
     _remember(name, said, extensions)
     return True
+
+
+def _read(told: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The addresses to sign for by network, and the extensions' names."""
+    extensions = [str(name)[:100] for name in told.get("extensions", [])][:REMEMBERED]
+    return _by_network(told["kinds"]), extensions
 
 
 def _by_network(kinds: list[Mapping[str, Any]]) -> dict[str, str]:
