@@ -11,7 +11,7 @@ does not answer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from django.utils.translation import gettext
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    import httpx
     from django.core.checks import CheckMessage
     from django.db.models import Q
     from django.http import HttpRequest, HttpResponse
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from paywall.exceptions import PaywallError
     from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
+    from paywall.secret import Secret
     from paywall.vocabulary import (
         Charge,
         Claim,
@@ -496,6 +498,31 @@ class SignsIn(Protocol):
         """What a payer has of an account's money, in atomic units; None where nobody can be asked.
 
         Raises `Unreachable`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """An offer of somebody's 402, which can be paid."""
+
+    protocol: str
+    amount: Decimal
+    """In whole coins; at most so much, where it is charged by use."""
+    text: str
+    """Amount, coin and network for people."""
+    pay: Callable[[], dict[str, str]] = field(repr=False)
+    """Sign: the request headers that pay it."""
+
+
+@runtime_checkable
+class Buys(Protocol):
+    """It can pay other sites."""
+
+    def bids(self, response: httpx.Response, key: Secret) -> list[Bid]:
+        """What a 402 asks for that the wallet of the key can pay, in the site's order.
+
+        Raises `ImportError` without the extra, and `ValueError` for a key that is none.
         """
         ...
 

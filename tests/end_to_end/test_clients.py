@@ -31,7 +31,8 @@ class Bought:
     """What a client in another process got."""
 
     def __init__(self, command: list[str], wallet: LocalAccount) -> None:
-        env = {**os.environ, "BUYER_KEY": "0x" + wallet.key.hex().removeprefix("0x")}
+        key = "0x" + wallet.key.hex().removeprefix("0x")
+        env = {**os.environ, "BUYER_KEY": key, "PAYWALL_BUYER_KEY": key}
         run = subprocess.run(
             command, cwd=CLIENTS, env=env, capture_output=True, text=True, timeout=60
         )
@@ -139,6 +140,20 @@ def test_the_shop_sells(make_site, chain: LocalChain, rich, buys, server):
     assert link["rel"] == "receipt"
     assert receipt["payment"]["state"] == "confirmed"
     assert receipt["number"] in (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("protocol", ["x402", "mpp"])
+def test_the_command_buys(make_site, chain: LocalChain, rich, protocol):
+    site = make_site().start()
+    before = chain.balance(SELLER)
+    url = f"{site.url}/api/forecast/?city=Porto"
+    options = ["--yes", "--max", "0.01", "--protocol", protocol, "--json"]
+    manage = [sys.executable, str(ROOT / "manage.py"), "paywall_buy"]
+    bought = Bought([*manage, url, *options], rich)
+    assert json.loads(bought.text)["city"] == "Porto"
+    assert outcome_of(bought)["success"] is True
+    assert chain.balance(SELLER) - before == 10_000
+    assert not list(CLIENTS.glob("paywall-payment-*"))
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])

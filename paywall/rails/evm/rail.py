@@ -18,6 +18,7 @@ from paywall.vocabulary import Rejected, Unknown
 
 from . import (
     batches,
+    buying,
     checkout,
     checks,
     confirmation,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    import httpx
     from django.core.checks import CheckMessage
     from django.db.models import Q
     from django.http import HttpRequest, HttpResponse
@@ -56,7 +58,8 @@ if TYPE_CHECKING:
     from paywall.effects import Steps
     from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
-    from paywall.rails.base import Comparison, Facilitator, Seen
+    from paywall.rails.base import Bid, Comparison, Facilitator, Seen
+    from paywall.secret import Secret
     from paywall.vocabulary import (
         Charge,
         Claim,
@@ -286,6 +289,9 @@ class EvmRail(Rail):
         if node is None:
             return None
         return (yield from node.balance_of(terms["asset"], payer))
+
+    def bids(self, response: httpx.Response, key: Secret) -> list[Bid]:
+        return buying.bids(response, key)
 
     def answer_verify(self, request: HttpRequest, client: str) -> HttpResponse:
         return answers.verify(request, client)
