@@ -36,6 +36,10 @@ class Preset:
     keys: tuple[str, ...] = ()
     """What has to be said besides its name."""
 
+    def settles_on(self, network: str) -> bool:
+        """Whether its owner says so."""
+        return network in (*self.main_networks, *self.test_networks)
+
     @property
     def is_for_tests(self) -> bool:
         """Whether no real money moves there."""

@@ -37,6 +37,7 @@ urlpatterns = [
     path("purchases/", views.purchases, name="purchases"),
     path("purchases/adopt/", views.adopt, name="adopt"),
     path("purchases/<int:pass_id>/close/", views.close_elsewhere, name="close_elsewhere"),
+    path("sample/", views.sample, name="sample"),
     path("health/", views.health, name="health"),
     path("metrics/", views.prometheus, name="metrics"),
 ]

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 PURCHASES = 25
 
+SAMPLE = "paywall-sample"
+"""The slug of what new owners try it with."""
+
 
 @login_not_required
 @require_safe
@@ -70,6 +73,17 @@ def hook(request: HttpRequest, rail: str) -> HttpResponse:
     response = hears.hear(request)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _sample(request: HttpRequest) -> Resource:
+    return get_object_or_404(Resource, slug=SAMPLE)
+
+
+@require_safe
+@payment_required(_sample)
+def sample(request: HttpRequest) -> HttpResponse:
+    """What `paywall_init` sells, to see that money arrives. Without that resource, nothing."""
+    return JsonResponse({"paid": True, "next": "Put a price on something of your own."})
 
 
 def _page(found: Receipt, document: dict[str, Any]) -> dict[str, Any]:

@@ -503,6 +503,27 @@ class SignsIn(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Coin:
+    """A well-known one: an account for it takes no more than a wallet's address."""
+
+    key: str
+    label: str
+    network: str
+    currency: str
+    node: str = ""
+    """One that anybody may read payments from; where to begin, not where to stay."""
+
+
+@runtime_checkable
+class HasCoins(Protocol):
+    """New owners can choose what they are paid in."""
+
+    def coins(self) -> list[Coin]:
+        """Those that `account_form` has as presets, the usual ones first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Bid:
     """An offer of somebody's 402, which can be paid."""
 

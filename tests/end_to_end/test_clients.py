@@ -19,7 +19,7 @@ from x402.http.clients import x402_requests
 from x402.mechanisms.evm.exact import register_exact_evm_client
 
 from paywall.testing import outcome_of
-from site_demo.chain.local import LocalChain
+from site_demo.chain.local import LocalChain, account
 
 from .conftest import ROOT, SELLER, Site
 
@@ -154,6 +154,19 @@ def test_the_command_buys(make_site, chain: LocalChain, rich, protocol):
     assert outcome_of(bought)["success"] is True
     assert chain.balance(SELLER) - before == 10_000
     assert not list(CLIENTS.glob("paywall-payment-*"))
+
+
+def test_a_new_site_buys_from_itself(make_site, chain: LocalChain, rich):
+    site = make_site()
+    site.shell("from paywall.models import Account; Account.objects.all().delete()")
+    site.env["PAYWALL_BUYER_KEY"] = rich.key.hex()
+    wallet = account(3).address
+    before = chain.balance(wallet)
+    options = ["--wallet", wallet, "--facilitator", "x402.org", "--no-input"]
+    told = site.manage("paywall_init", "--network", "test", *options)
+    assert "The first sale" in told
+    assert chain.balance(wallet) - before == 10_000
+    assert [p["state"] for p in payments(site)] == ["settled"]
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])

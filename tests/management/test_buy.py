@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import Client
 from eth_account import Account as Key
 
 from paywall.management.commands import paywall_buy
 from paywall.models import Payment
+
+from .site import Site
 
 pytestmark = pytest.mark.django_db
 
@@ -22,40 +23,13 @@ CONTENT = '{"sold": "item", "query": {}}\n'
 WALLET = Key.create()
 
 
-class Site(httpx.BaseTransport):
-    """This site, or what a test has instead of its answers to payments."""
-
-    def __init__(self):
-        self.instead = []
-        self.payments = []
-
-    def handle_request(self, request):
-        names = {"payment-signature", "x-payment", "authorization"} & set(request.headers)
-        if names:
-            self.payments.append(request.headers[names.pop()])
-            if self.instead:
-                found = self.instead.pop(0)
-                if isinstance(found, Exception):
-                    raise found
-                if found is not None:
-                    return found
-        found = Client().generic(
-            request.method, request.url.path, request.read(), secure=True, headers=request.headers
-        )
-        return httpx.Response(
-            found.status_code, headers=list(found.items()), content=found.getvalue()
-        )
-
-
 @pytest.fixture(autouse=True)
 def shop(item, facilitator, monkeypatch, tmp_path):
     site = Site()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PAYWALL_BUYER_KEY", WALLET.key.hex())
     monkeypatch.setattr(paywall_buy, "PAUSES", (0.0,) * 3)
-    monkeypatch.setattr(
-        paywall_buy.Command, "client", lambda self: httpx.Client(transport=site, timeout=30)
-    )
+    monkeypatch.setattr(paywall_buy.Command, "client", lambda self: site.client())
     return site
 
 

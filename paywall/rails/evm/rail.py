@@ -37,6 +37,7 @@ from . import (
     sponsoring,
     supported,
     terms,
+    tokens,
 )
 from .addresses import checksum, is_transaction_hash
 from .gas import watch_gas
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from paywall.effects import Steps
     from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
-    from paywall.rails.base import Bid, Comparison, Facilitator, Seen
+    from paywall.rails.base import Bid, Coin, Comparison, Facilitator, Seen
     from paywall.secret import Secret
     from paywall.vocabulary import (
         Charge,
@@ -289,6 +290,9 @@ class EvmRail(Rail):
         if node is None:
             return None
         return (yield from node.balance_of(terms["asset"], payer))
+
+    def coins(self) -> list[Coin]:
+        return tokens.coins()
 
     def bids(self, response: httpx.Response, key: Secret) -> list[Bid]:
         return buying.bids(response, key)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .networks import title
+from paywall.rails.base import Coin
+
+from .networks import PUBLIC_NODES, title
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,14 @@ TOKENS = {
         ),
     )
 }
+
+
+def coins() -> list[Coin]:
+    """What a new owner can choose."""
+    return [
+        Coin(t.key, t.label, t.network, t.currency, PUBLIC_NODES.get(t.network, ""))
+        for t in TOKENS.values()
+    ]
 
 
 def find_token(network: str, asset: str) -> Token | None:
