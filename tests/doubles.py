@@ -8,20 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-from x402.mechanisms.evm import constants as official
-
-from paywall.testing import TYPES
+from paywall.testing.payments import FACILITATOR, signed_in, why_not
+from paywall.testing.servers import serving
 
 TX = "0x" + "ab" * 32
-FACILITATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-"""For whom buyers sign what is charged by use."""
 
 
 @dataclass
@@ -131,125 +126,7 @@ class Double:
 
     def why_not(self, request: dict[str, Any]) -> str:
         """What x402 calls what is wrong with a payment; "" if nothing is."""
-        payload, wanted = request["paymentPayload"]["payload"], request["paymentRequirements"]
-        signed, now = payload.get("authorization"), time.time()
-        if signed is None:
-            return self._why_not_up_to(request) if wanted["scheme"] == "upto" else ""
-        name = "invalid_exact_evm_payload_"
-        if signed["to"].lower() != wanted["payTo"].lower():
-            return f"{name}recipient_mismatch"
-        if signed["value"] != wanted["amount"]:
-            return f"{name}authorization_value_mismatch"
-        if int(signed["validAfter"]) > now:
-            return f"{name}authorization_valid_after"
-        if int(signed["validBefore"]) <= now + 6:
-            return f"{name}authorization_valid_before"
-        if signer_of(payload, wanted) != signed["from"]:
-            return f"{name}signature"
-        if (signed["from"], signed["nonce"]) in self.used:
-            return "invalid_exact_evm_nonce_already_used"
-        if self.balances.get(signed["from"], 10**18) < int(signed["value"]):
-            return "insufficient_funds"
-        return ""
-
-    def _why_not_up_to(self, request: dict[str, Any]) -> str:
-        """Scheme `upto`; exact by Permit2 is tested against the official facilitator."""
-        wanted, accepted = request["paymentRequirements"], request["paymentPayload"]["accepted"]
-        payload, signed = request["paymentPayload"]["payload"], signed_in(request)
-        most = int(signed["permitted"]["amount"])
-        if accepted["amount"] != signed["permitted"]["amount"]:
-            return "permit2_amount_mismatch"
-        if int(wanted["amount"]) > most:
-            return "invalid_upto_evm_payload_settlement_exceeds_amount"
-        if signed["witness"]["to"] != wanted["payTo"]:
-            return "invalid_permit2_recipient_mismatch"
-        if signed["witness"]["facilitator"] != FACILITATOR:
-            return "upto_facilitator_mismatch"
-        if int(signed["deadline"]) <= time.time() + 6:
-            return "permit2_deadline_expired"
-        if up_to_signer_of(payload["signature"], signed, wanted) != signed["from"]:
-            return "invalid_permit2_signature"
-        if (signed["from"], signed["nonce"]) in self.used:
-            return "permit2_invalid_nonce"
-        if self.balances.get(signed["from"], 10**18) < int(wanted["amount"]):
-            return "permit2_insufficient_balance"
-        return ""
-
-
-def signed_in(request: dict[str, Any]) -> dict[str, Any]:
-    """What the buyer signed: an authorization, or a permit."""
-    payload = request["paymentPayload"]["payload"]
-    found: dict[str, Any] = payload.get("authorization") or payload["permit2Authorization"]
-    return found
-
-
-def signer_of(payload: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Who signed it, by eth-account and not by the code that is under test."""
-    signed = payload["authorization"]
-    numbers = ("value", "validAfter", "validBefore")
-    message = {key: int(value) if key in numbers else value for key, value in signed.items()}
-    message["nonce"] = bytes.fromhex(signed["nonce"][2:])
-    domain = {
-        "name": wanted["extra"]["name"],
-        "version": wanted["extra"]["version"],
-        "chainId": int(wanted["network"].split(":")[1]),
-        "verifyingContract": wanted["asset"],
-    }
-    signable = encode_typed_data(domain, TYPES, message)
-    try:
-        return str(Account.recover_message(signable, signature=payload["signature"]))
-    except Exception:
-        return ""
-
-
-def up_to_signer_of(signature: str, signed: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Who signed what is charged by use, by the official package's words."""
-    witness, permitted = signed["witness"], signed["permitted"]
-    message = {
-        "permitted": {"token": permitted["token"], "amount": int(permitted["amount"])},
-        "spender": official.X402_UPTO_PERMIT2_PROXY_ADDRESS,
-        "nonce": int(signed["nonce"]),
-        "deadline": int(signed["deadline"]),
-        "witness": {**witness, "validAfter": int(witness["validAfter"])},
-    }
-    domain = {
-        "name": "Permit2",
-        "chainId": int(wanted["network"].split(":")[1]),
-        "verifyingContract": official.PERMIT2_ADDRESS,
-    }
-    signable = encode_typed_data(domain, official.UPTO_PERMIT2_WITNESS_TYPES, message)
-    return str(Account.recover_message(signable, signature=signature))
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, *args: Any) -> None:
-        """Clients hang up on a double that misbehaves; nobody needs to read about it."""
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server of its own, and its URL."""
-    # Headers and body in one packet: in two, the second waits for 40 ms (Nagle, delayed ACK).
-    handler.wbufsize = -1
-    server, stopped = _Server(("127.0.0.1", 0), handler), threading.Event()
-
-    def serve() -> None:
-        while not stopped.is_set():
-            server.handle_request()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        stopped.set()
-        with suppress(OSError):
-            socket.create_connection(server.server_address, timeout=1).close()
-        thread.join()
-        server.server_close()
+        return why_not(request, self.balances, self.used)
 
 
 @contextmanager

@@ -74,12 +74,18 @@ NAMES = [
     "paywall.mixins.PaymentRequiredMixin",
     "paywall.testing.Buyer",
     "paywall.testing.challenge_of",
+    "paywall.testing.factories.make_account",
+    "paywall.testing.factories.make_payment",
+    "paywall.testing.factories.make_resource",
     "paywall.testing.outcome_of",
     "paywall.urls.urlpatterns",
 ]
 
 TASKS = ("confirm_payments", "refund", "roll_up", "settle", "sweep", "tell")
-COMMANDS = ("check", "doctor", "reconcile", "rollup", "run", "status", "stripe_events", "sync")
+COMMANDS = (
+    *("buy", "check", "doctor", "init", "reconcile", "rollup", "run", "status"),
+    *("stripe_events", "sync"),
+)
 TEMPLATES = (
     "paywall/base.html",
     "paywall/payment_required.html",
@@ -90,6 +96,7 @@ TEMPLATES = (
 URLS = (
     ("paywall:receipt", ("x",)),
     ("paywall:purchases", ()),
+    ("paywall:sample", ()),
     ("paywall:health", ()),
     ("paywall:metrics", ()),
     ("paywall_fleet:verify", ()),

@@ -1,4 +1,4 @@
-"""For a site's own tests: a buyer that pays a challenge.
+"""A buyer that pays a challenge.
 
     def test_the_report_is_sold(client):
         challenge = client.get("/report/")
