@@ -1,4 +1,6 @@
-"""Fixtures of pytest. Found by itself where this package is installed; needs pytest-django."""
+"""Fixtures of pytest, which finds them by itself where this package is installed (with
+pytest-django). Nothing is imported here before somebody uses one.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from .client import PayingClient
-    from .facilitator import Facilitator
+    from paywall.testing.client import PayingClient
+    from paywall.testing.facilitator import Facilitator
 
 INSTEAD = ("FACILITATORS", "FACILITATOR_TOKEN", "FACILITATOR_HEADERS", "GAS_KEY", "TREASURY_KEY")
 """Settings of a real site that a test's facilitator takes the place of."""
@@ -21,7 +23,7 @@ INSTEAD = ("FACILITATORS", "FACILITATOR_TOKEN", "FACILITATOR_HEADERS", "GAS_KEY"
 def paywall_facilitator(settings: Any) -> Iterator[Facilitator]:
     """Who settles in a test, and the nodes that show it: `refuses()`, `is_down()`,
     `loses_its_answers()`, `works()`. Nothing leaves the machine."""
-    from .facilitator import running
+    from paywall.testing.facilitator import running
 
     with running() as facilitator:
         known = dict(getattr(settings, "PAYWALL", {}))
@@ -47,9 +49,8 @@ def paid_client(db: None, paywall_facilitator: Facilitator) -> PayingClient:
     """Django's test client with a wallet: what answers 402 it pays, once. Where the site has no
     account to be paid to, it has one now."""
     from paywall.models import Account
-
-    from . import factories
-    from .client import PayingClient
+    from paywall.testing import factories
+    from paywall.testing.client import PayingClient
 
     if not Account.objects.filter(enabled=True).exists():
         factories.make_account()
