@@ -133,8 +133,13 @@ class PaywallError(Exception):
 class NotForSale(PaywallError):
     """The resource is missing, inactive, or has no offer: 503, never the content.
 
-    The message is for the operator's log; the buyer only learns `not_for_sale`.
+    The message is for the operator's log, and in DEBUG for who looks at the page; the buyer only
+    learns `not_for_sale`. `resource_id` is the Resource's, where there is one.
     """
+
+    def __init__(self, message: str, resource_id: int | None = None) -> None:
+        super().__init__(message)
+        self.resource_id = resource_id
 
 
 class NobodySettles(NotForSale):

@@ -281,7 +281,7 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     if resource is None:
         raise NotForSale(f"There is no resource {reference!r}.")
     if not resource.active:
-        raise NotForSale(f"Resource {resource.slug!r} is not active.")
+        raise NotForSale(f"Resource {resource.slug!r} is not active.", resource.pk)
 
     now = timezone.now()
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
@@ -300,11 +300,13 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
         if resource.by_use and sale.prices.keys() & {account.currency for account in accounts}:
             raise NobodySettles(
                 f"Resource {resource.slug!r} is charged by use, and no facilitator is known that "
-                "settles so: x402's scheme `upto`."
+                "settles so: x402's scheme `upto`.",
+                resource.pk,
             )
         raise NotForSale(
             f"Resource {resource.slug!r} cannot be paid: it needs a price, and an enabled account "
-            "in the price's currency; or something that tops up a balance of that currency."
+            "in the price's currency; or something that tops up a balance of that currency.",
+            resource.pk,
         )
     tiers = _tiers(resource, prices, make)
     return replace(sale, tiers=tiers) if tiers else sale

@@ -79,7 +79,7 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         sale = offers.peek(reference) or (yield from query(offers.load, reference))
     except NotForSale as error:
         log.error("%s %s cannot be sold: %s", request.method, quote(request.path), error)
-        return responses.not_for_sale()
+        return (yield from query(pages.not_for_sale, request, error))
     caches.keep_out(request)
 
     seen: Any = request

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -13,13 +15,14 @@ from paywall.checkout import page
 from paywall.checkout.balance import opened_at
 from paywall.entry import asked, responses
 from paywall.exceptions import Code
+from paywall.mounts import path_of
 from paywall.protocols import registry as protocols
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from paywall.catalog.offers import ForSale
-    from paywall.exceptions import Refused, Unavailable
+    from paywall.exceptions import NotForSale, Refused, Unavailable
 
 
 def challenge(
@@ -61,3 +64,31 @@ def told(request: HttpRequest, reason: Refused | Unavailable, refresh: int = 0) 
     response = responses.as_answer(HttpResponse(text, status=reason.status))
     page.protect(response, nonce)
     return response
+
+
+def not_for_sale(request: HttpRequest, error: NotForSale) -> HttpResponse:
+    """503: JSON for programs, a page for a person. In DEBUG both say why, and where it is mended;
+    elsewhere that is for the owner's log."""
+    debug = _mended(request, error) if django_settings.DEBUG else {}
+    plain = responses.not_for_sale()
+    if not is_for_a_person(request):
+        if debug:
+            plain.content = json.dumps({**json.loads(plain.content), "debug": debug})
+        return plain
+    nonce = page.new_nonce()
+    told_ = page.sentence(Code.NOT_FOR_SALE)
+    context = {"told": told_, "debug": debug, "script": "", "csp_nonce": nonce}
+    text = render_to_string("paywall/checkout/told.html", context, request)
+    response = responses.as_answer(responses.retry_later(HttpResponse(text, status=503)))
+    page.protect(response, nonce)
+    return response
+
+
+def _mended(request: HttpRequest, error: NotForSale) -> dict[str, Any]:
+    """For a developer: why, and the admin's pages where something can be done about it."""
+    if error.resource_id is None:
+        its_page = path_of("admin:paywall_resource_add")
+    else:
+        its_page = path_of("admin:paywall_resource_change", error.resource_id)
+    found = [its_page, path_of("admin:paywall_account_changelist")]
+    return {"why": str(error), "mend": [request.build_absolute_uri(p) for p in found if p]}
