@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from paywall.findings import Finding, Grade
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 TIMEOUT = 20.0
+
+
+def require_url(text: str) -> None:
+    """Raise `CommandError` for what is typed and is no URL of the web."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise CommandError("A URL begins with http:// or https:// and a host.")
 
 
 class FindingsCommand(BaseCommand):

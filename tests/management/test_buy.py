@@ -93,6 +93,9 @@ def test_who_is_asked_and_says_yes_pays(monkeypatch, answer, protocol):
         ([URL, "--yes", "--max", "-1"], "not '-1'"),
         ([URL, "--yes", "--max", "much"], "not 'much'"),
         (["ftp://testserver/"], "begins with http"),
+        (["http://["], "begins with http"),
+        (["https://"], "begins with http"),
+        ([], "begins with http"),
         ([URL, "--header", "nonsense"], "A header is"),
         (["--again", "nowhere.json"], "no payment that was kept"),
     ],
@@ -114,6 +117,30 @@ def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mpp", None)
     with pytest.raises(CommandError, match=r"django-paywall\[buyer\]"):
         buy(URL, "--yes", "--max", "1")
+
+
+def test_an_address_that_nobody_has():
+    with pytest.raises(CommandError, match="cannot be reached") as nobody:
+        buy("https://testserver:nonsense/", "--yes", "--max", "1")
+    assert nobody.value.returncode == paywall_buy.UNREACHABLE
+
+
+def test_what_cannot_be_signed_is_not_sent(shop, monkeypatch):
+    def refuses(*_: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("x402.client.x402ClientSync.create_payment_payload", refuses)
+    with pytest.raises(CommandError, match=r"cannot be signed \(RuntimeError\)"):
+        buy(URL, "--yes", "--max", "1")
+    assert shop.payments == []
+
+
+def test_what_a_site_says_does_not_play_with_the_terminal(shop):
+    said = {"code": "x\x1b[2J", "detail": "\x1b]0;owned\x07"}
+    shop.instead = [httpx.Response(402, json=said)]
+    with pytest.raises(CommandError, match="Refused: x") as refused:
+        buy(URL, "--yes", "--max", "1")
+    assert "\x1b" not in str(refused.value)
 
 
 def test_what_is_free_is_printed(shop):

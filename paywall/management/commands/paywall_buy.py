@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx
 from django.core.management.base import BaseCommand, CommandError
 
 from paywall.exceptions import Code
+from paywall.logs import plain
+from paywall.management.reporting import require_url
 from paywall.rails import registry
 from paywall.rails.base import Buys
 from paywall.secret import Secret
@@ -86,13 +87,12 @@ class Command(BaseCommand):
             if again is not None:
                 self._present(client, *_kept(again), kept=again)
                 return
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise CommandError("A URL begins with http:// or https://.")
+            require_url(url)
             request = Request(options["method"].upper(), url, _headers(options), options["data"])
             most = _most(options)
             try:
                 unpaid = request.send(client, {})
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 text = f"{url} cannot be reached: {type(error).__name__}."
                 raise CommandError(text, returncode=UNREACHABLE) from error
             if unpaid.is_success:
@@ -102,7 +102,13 @@ class Command(BaseCommand):
                 text = f"It answers {unpaid.status_code}, {_why(unpaid)}"
                 raise CommandError(text, returncode=REFUSED)
             bid = self._choose(_bids(unpaid, options["protocol"]), most, ask=not options["yes"])
-            self._present(client, request, bid.pay())
+            try:
+                payment = bid.pay()
+            except Exception as error:
+                # The official clients refuse in many ways; nothing has left yet.
+                text = f"It cannot be signed ({type(error).__name__}). Nothing was paid."
+                raise CommandError(text, returncode=REFUSED) from error
+            self._present(client, request, payment)
 
     def client(self) -> httpx.Client:
         """Who asks. A payment follows no redirect."""
@@ -196,9 +202,9 @@ class Command(BaseCommand):
             return
         self._tell(f"{response.status_code}, {what}")
         for name, value in told.items():
-            self._tell(f"{name}: {value}")
+            self._tell(f"{name}: {plain(value)}")
         for name, value in outcome.items():
-            self._tell(f"  {name}: {value}")
+            self._tell(f"  {plain(name)}: {plain(value)}")
         self.stdout.write(response.text)
 
     def _tell(self, text: str, end: str = "\n") -> None:
@@ -268,7 +274,7 @@ def _kept(path: Path) -> tuple[Request, dict[str, str]]:
 def _why(response: httpx.Response) -> str:
     problem = _problem(response)
     words = problem.get("code", ""), problem.get("detail") or problem.get("title") or ""
-    return ": ".join(str(word) for word in words if word) or response.reason_phrase
+    return plain(": ".join(str(word) for word in words if word) or response.reason_phrase)
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx
 from django.core.management.base import CommandError
 
-from paywall.management.reporting import FindingsCommand
+from paywall.management.reporting import FindingsCommand, require_url
 from paywall.reports import lint
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ class Command(FindingsCommand):
         super().add_arguments(parser)
 
     def handle(self, *args: Any, url: str, origin: str, **options: Any) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise CommandError("A URL begins with http:// or https://.")
+        require_url(url)
         with self.client() as client:
 
             def fetch(method: str, headers: dict[str, str]) -> httpx.Response:
@@ -36,7 +34,7 @@ class Command(FindingsCommand):
 
             try:
                 found = list(lint.check(url, fetch, origin))
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 text = f"{url} cannot be reached: {type(error).__name__}."
                 raise CommandError(text, returncode=2) from error
         self.report(found, as_json=options["json"])
