@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.doubles import serving
+from paywall.testing.servers import serving
 
 KEY = "sk_test_double"
 SECRET = "whsec_double"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-    from paywall.rails.base import Rail
+    from paywall.rails.base import Coin, Rail
 
     AccountFormBase = forms.ModelForm[Account]
     ModelAdminBase = admin.ModelAdmin[Account]
@@ -87,6 +87,13 @@ class AccountForm(AccountFormBase):
                 super().add_error(name if name in self.fields else None, errors)
             return
         super().add_error(field, error)
+
+
+def filled_in(coin: Coin, wallet: str, *, enabled: bool = True) -> Any:
+    """The form of a new account, as the owner of the wallet fills it in."""
+    typed = {"preset": coin.key, "pay_to": wallet, "order": 0}
+    form_class = registry.named(coin.rail).account_form()
+    return form_class({**typed, **({"enabled": "on"} if enabled else {})})
 
 
 @admin.register(Account)

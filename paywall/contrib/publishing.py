@@ -37,8 +37,14 @@ else:
 def is_sold(item: Any) -> bool:
     """Whether a page is sold: the object itself (`PricedMixin`), or the URL that it says is its
     own, by a decorator or a path rule. What is sold and switched off counts as sold."""
-    if isinstance(item, PricedMixin) and item.paywall_resource is not None:
-        return True
+    return _resource_of(item) is not None or _is_sold_by_its_url(item)
+
+
+def _resource_of(item: Any) -> Resource | None:
+    return item.paywall_resource if isinstance(item, PricedMixin) else None
+
+
+def _is_sold_by_its_url(item: Any) -> bool:
     where = getattr(item, "get_absolute_url", None)
     if where is None:
         return False
@@ -55,11 +61,11 @@ def is_sold(item: Any) -> bool:
 def public_text(item: Any, whole: str | Callable[[], str], teaser: str | None = None) -> str:
     """The whole text of what is free, and of what is sold the teaser (by default what its Resource
     says before anybody pays). `whole` may be a function, which is not called for what is sold."""
-    if not is_sold(item):
+    resource = _resource_of(item)
+    if resource is None and not _is_sold_by_its_url(item):
         return whole() if callable(whole) else whole
     if teaser is not None:
         return teaser
-    resource = item.paywall_resource if isinstance(item, PricedMixin) else None
     return resource.description if resource is not None else ""
 
 

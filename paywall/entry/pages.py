@@ -51,35 +51,32 @@ def is_for_a_person(request: HttpRequest) -> bool:
 
 def told(request: HttpRequest, reason: Refused | Unavailable, refresh: int = 0) -> HttpResponse:
     """What asks nobody to pay; it looks again after so many seconds."""
-    nonce = page.new_nonce()
     context = {
-        "told": page.sentence(reason.code),
         "refresh": refresh,
         "script": static(page.AGAIN) if refresh else "",
-        "csp_nonce": nonce,
         "open": request.get_full_path() if reason.code == Code.TO_BE_OPENED else "",
         "purchases": reason.code == Code.TOO_MANY_DEVICES,
     }
-    text = render_to_string("paywall/checkout/told.html", context, request)
-    response = responses.as_answer(HttpResponse(text, status=reason.status))
-    page.protect(response, nonce)
-    return response
+    return _told(request, reason.code, reason.status, context)
 
 
 def not_for_sale(request: HttpRequest, error: NotForSale) -> HttpResponse:
     """503: JSON for programs, a page for a person. In DEBUG both say why, and where it is mended;
     elsewhere that is for the owner's log."""
     debug = _mended(request, error) if django_settings.DEBUG else {}
-    plain = responses.not_for_sale()
-    if not is_for_a_person(request):
-        if debug:
-            plain.content = json.dumps({**json.loads(plain.content), "debug": debug})
-        return plain
+    if is_for_a_person(request):
+        return responses.retry_later(_told(request, Code.NOT_FOR_SALE, 503, {"debug": debug}))
+    response = responses.not_for_sale()
+    if debug:
+        response.content = json.dumps({**json.loads(response.content), "debug": debug})
+    return response
+
+
+def _told(request: HttpRequest, code: Code, status: int, more: dict[str, Any]) -> HttpResponse:
     nonce = page.new_nonce()
-    told_ = page.sentence(Code.NOT_FOR_SALE)
-    context = {"told": told_, "debug": debug, "script": "", "csp_nonce": nonce}
+    context = {"told": page.sentence(code), "script": "", "csp_nonce": nonce, **more}
     text = render_to_string("paywall/checkout/told.html", context, request)
-    response = responses.as_answer(responses.retry_later(HttpResponse(text, status=503)))
+    response = responses.as_answer(HttpResponse(text, status=status))
     page.protect(response, nonce)
     return response
 

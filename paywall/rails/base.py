@@ -506,6 +506,7 @@ class SignsIn(Protocol):
 class Coin:
     """A well-known one: an account for it takes no more than a wallet's address."""
 
+    rail: str
     key: str
     label: str
     network: str

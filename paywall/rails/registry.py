@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from paywall import conf, extensions
 
-from .base import Explores, Network, Rail, Searches
+from .base import Coin, Explores, HasCoins, Network, Rail, Searches
 
 OURS = ("paywall.rails.evm.rail.EvmRail", "paywall.rails.card.rail.CardRail")
 
@@ -45,6 +45,11 @@ def able(name: str, ability: type[T]) -> T | None:
 def who_can(ability: type[T]) -> list[T]:
     """All rails that can do that."""
     return [rail for name in all_() if (rail := able(name, ability)) is not None]
+
+
+def coins() -> list[Coin]:
+    """What a new owner can choose to be paid in."""
+    return [coin for rail in who_can(HasCoins) for coin in rail.coins()]
 
 
 def with_scheme(name: str) -> list[Rail]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.test import Client
 
+from paywall.protocols import registry as protocols
+
 from .buyer import Buyer
 
 
@@ -21,10 +23,9 @@ class PayingClient(Client):
 
     def generic(self, method: str, path: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().generic(method, path, *args, **kwargs)
-        headers = kwargs.pop("headers", None) or {}
-        is_paid = {name.lower() for name in headers} & {"payment-signature", "x-payment"}
+        is_paid = protocols.brings_credential(response.wsgi_request.META)
         if response.status_code != 402 or is_paid or "PAYMENT-REQUIRED" not in response.headers:
             return response
         self.unpaid, self.paid = response, self.buyer.pays(response)
-        paid = {**headers, **self.paid}
+        paid = {**(kwargs.pop("headers", None) or {}), **self.paid}
         return super().generic(method, path, *args, headers=paid, **kwargs)

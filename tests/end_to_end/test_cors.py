@@ -14,7 +14,7 @@ from django.test import Client
 
 from paywall.responses import EXPOSED
 from paywall.testing import encode
-from tests.doubles import serving
+from paywall.testing.servers import serving
 
 from .browser import browser
 from .conftest import ROOT

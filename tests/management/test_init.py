@@ -38,7 +38,7 @@ def init(*arguments, answers=None, monkeypatch=None):
     return out.getvalue()
 
 
-def pasted(told, **names):
+def pasted(told):
     """The settings that it says, as Python reads them."""
     start = told.index("PAYWALL = {")
     tree = ast.parse(told[start : told.index("\n}", start) + 2])

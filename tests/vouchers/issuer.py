@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.doubles import serving
+from paywall.testing.servers import serving
 
 KEY = b"what the issuer signs with"
 

@@ -163,9 +163,10 @@ class Command(BaseCommand):
                     kept.unlink()
                     self._report(paid, "paid")
                     return
-                if _problem(paid).get("code") == Code.ALREADY_USED:
+                problem = _problem(paid)
+                if problem.get("code") == Code.ALREADY_USED:
                     kept.unlink()
-                    receipt = _problem(paid).get("receipt", "its receipt is with the site")
+                    receipt = problem.get("receipt", "its receipt is with the site")
                     raise CommandError(
                         f"It was paid, and delivered in an answer that was lost: {receipt}",
                         returncode=UNKNOWN,

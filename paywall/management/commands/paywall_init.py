@@ -21,10 +21,10 @@ from django.db import transaction
 from django.urls import NoReverseMatch, reverse
 
 from paywall import conf, durable
+from paywall.admin.accounts import filled_in
 from paywall.models import Account, Price, Resource
 from paywall.presets import PRESETS
 from paywall.rails import registry
-from paywall.rails.base import HasCoins
 from paywall.views import SAMPLE
 
 from . import paywall_buy
@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--network", choices=list(KINDS))
-        parser.add_argument("--coin", choices=[coin.key for _, coin in _coins()])
+        parser.add_argument("--coin", choices=[coin.key for coin in registry.coins()])
         parser.add_argument("--wallet", metavar="0x...", help="Where the money shall go.")
         parser.add_argument("--facilitator", choices=[*PRESETS, OWN], help="Who settles.")
         parser.add_argument("--no-input", action="store_true", help="Ask nothing.")
@@ -64,9 +64,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._asks = not options["no_input"]
-        rail, coin = self._coin(options["network"], options["coin"])
+        coin = self._coin(options["network"], options["coin"])
         facilitator = self._facilitator(coin, options["facilitator"])
-        account = self._account(rail, coin, options["wallet"])
+        account = self._account(coin, options["wallet"])
         self._sell(account.currency)
         missing = self._paste(coin, facilitator)
         url = _sample_url()
@@ -87,8 +87,7 @@ class Command(BaseCommand):
         if len(options) == 1:
             return options[0][0]
         lines = "\n".join(f"  {n}. {text}" for n, (_, text) in enumerate(options, 1))
-        keys = dict(enumerate((key for key, _ in options), 1))
-        by_number = {str(number): key for number, key in keys.items()}
+        by_number = {str(number): key for number, (key, _) in enumerate(options, 1)}
         return self._ask(f"{question}\n{lines}\n[1] ", flag, lambda text: by_number[text or "1"])
 
     def _ask(self, question: str, flag: str, read: Callable[[str], str]) -> str:
@@ -106,19 +105,19 @@ class Command(BaseCommand):
             except KeyError:
                 self.stdout.write("That is not one of them.")
 
-    def _coin(self, kind: str | None, key: str | None) -> tuple[str, Coin]:
-        """The rail and what is taken on it."""
-        found = _coins()
+    def _coin(self, kind: str | None, key: str | None) -> Coin:
+        """What is taken."""
+        known = {coin.key: coin for coin in registry.coins()}
         if key is None:
             if kind is None:
                 kind = self._choose("Which money?", "--network", list(KINDS.items()))
             is_test = kind == "test"
-            found = [(rail, coin) for rail, coin in found if _is_test(coin) == is_test]
-            options = [(coin.key, coin.label) for _, coin in found]
+            there = [coin for coin in known.values() if _is_test(coin) == is_test]
+            options = [(coin.key, coin.label) for coin in there]
             key = self._choose("In what do you want to be paid?", "--coin", options)
-        elif kind is not None and (kind == "test") != _is_test(dict(_by_key())[key]):
+        elif kind is not None and (kind == "test") != _is_test(known[key]):
             raise CommandError(f"{key} is not on a {kind} network.")
-        return next((rail, coin) for rail, coin in found if coin.key == key)
+        return known[key]
 
     def _facilitator(self, coin: Coin, name: str | None) -> str:
         where = registry.network(coin.network).title
@@ -139,19 +138,17 @@ class Command(BaseCommand):
 
     # ------------------------------------------------------------------------ Making
 
-    def _account(self, rail: str, coin: Coin, wallet: str | None) -> Account:
-        form_class = registry.named(rail).account_form()
+    def _account(self, coin: Coin, wallet: str | None) -> Account:
+        needs_another = conf.get().two_person_rule
         while True:
             asked = wallet is None
             pay_to = wallet or self._ask("Your wallet's address: ", "--wallet", str)
-            on_network = Account.objects.filter(rail=rail, network=coin.network)
+            on_network = Account.objects.filter(rail=coin.rail, network=coin.network)
             for known in on_network.filter(currency=coin.currency):
                 if known.recipient.lower() == pay_to.lower():
                     self.stdout.write(f"There is an account already: {known}")
                     return known
-            needs_another = conf.get().two_person_rule
-            data = {"preset": coin.key, "pay_to": pay_to, "order": 0}
-            form = form_class({**data, **({} if needs_another else {"enabled": "on"})})
+            form = filled_in(coin, pay_to, enabled=not needs_another)
             if form.is_valid():
                 account: Account = form.save()
                 self.stdout.write(self.style.SUCCESS(f"Made an account: {account}"))
@@ -214,20 +211,6 @@ class WithinTheSite(paywall_buy.Command):
     def client(self) -> httpx.Client:
         site = httpx.WSGITransport(app=get_wsgi_application())
         return httpx.Client(transport=site, follow_redirects=False)
-
-
-def _coins() -> list[tuple[str, Coin]]:
-    """Rails, and the coins on them."""
-    return [
-        (name, coin)
-        for name, rail in registry.all_().items()
-        if isinstance(rail, HasCoins)
-        for coin in rail.coins()
-    ]
-
-
-def _by_key() -> list[tuple[str, Coin]]:
-    return [(coin.key, coin) for _, coin in _coins()]
 
 
 def _is_test(coin: Coin) -> bool:

@@ -292,7 +292,7 @@ class EvmRail(Rail):
         return (yield from node.balance_of(terms["asset"], payer))
 
     def coins(self) -> list[Coin]:
-        return tokens.coins()
+        return tokens.coins(self.name)
 
     def bids(self, response: httpx.Response, key: Secret) -> list[Bid]:
         return buying.bids(response, key)

@@ -94,10 +94,10 @@ TOKENS = {
 }
 
 
-def coins() -> list[Coin]:
+def coins(rail: str) -> list[Coin]:
     """What a new owner can choose."""
     return [
-        Coin(t.key, t.label, t.network, t.currency, PUBLIC_NODES.get(t.network, ""))
+        Coin(rail, t.key, t.label, t.network, t.currency, PUBLIC_NODES.get(t.network, ""))
         for t in TOKENS.values()
     ]
 
