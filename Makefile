@@ -90,6 +90,7 @@ lint: venv
 	@$(BIN)/python -m django makemigrations --check --dry-run --skip-checks --settings tests.settings -v 0
 
 FAST := -m "not slow"
+ALSO_ON_POSTGRESQL := -m "not slow or matrix"
 
 test-fast: venv
 	@$(BIN)/pytest $(FAST)
@@ -98,7 +99,7 @@ test-fast: venv
 ON_BOTH := tests/upgrades tests/end_to_end/test_transfers.py tests/end_to_end/test_faults.py tests/end_to_end/test_onchain.py tests/end_to_end/test_refunds.py
 
 test-postgresql: chain services
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ALSO_ON_POSTGRESQL)
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ON_BOTH)
 
 test: lint clients services
@@ -109,8 +110,8 @@ test: lint clients services
 # For a second pair of Python and Django: the fast tests, on both databases, and one end-to-end
 # test of each kind (CONTRIBUTING.md says which, and why).
 test-pair: clients services
-	@$(BIN)/pytest -m "not slow or every_pair"
-	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(FAST)
+	@$(BIN)/pytest -m "not slow or matrix or every_pair"
+	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ALSO_ON_POSTGRESQL)
 
 bench: chain services
 	@$(BIN)/python -m benchmarks.gate

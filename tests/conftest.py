@@ -37,6 +37,9 @@ sys.dont_write_bytecode = False
 
 END_TO_END = Path(__file__).parent / "end_to_end"
 
+IN_PROCESS = ("not slow", "not slow or matrix")
+"""Which tests the inner loop runs, and which of those without servers PostgreSQL does."""
+
 LONGEST = ("test_soak", "test_machine", "test_desk", "test_demo", "test_crashes", "test_clients")
 """Files that take longest, in this order: begun first, they end with the others, not after them."""
 
@@ -66,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
     for item in items:
+        if item.get_closest_marker("matrix"):
+            item.add_marker("slow")
         if item.nodeid.endswith(EVERY_PAIR):
             item.add_marker("every_pair")
 
@@ -73,20 +78,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The inner loop's tables are made from the models, in a third of the time: that migrations
     make the same is for `makemigrations --check`, the slow tests and tests/upgrades."""
-    if config.option.markexpr == "not slow":
+    if config.option.markexpr in IN_PROCESS:
         config.option.nomigrations = True
+    gc.disable()  # until all is imported: it would find nothing
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """All of end_to_end is slow: the inner loop does not even import browsers and nodes."""
-    is_inner_loop = config.option.markexpr == "not slow"
-    return True if is_inner_loop and collection_path == END_TO_END else None
+    is_in_process = config.option.markexpr in IN_PROCESS
+    return True if is_in_process and collection_path == END_TO_END else None
 
 
 def pytest_collection_finish() -> None:
     """What is imported stays: looked through by every collection, it would cost 5 % of a run."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 50, 100)
 
 

@@ -26,7 +26,7 @@ from paywall.reports import alerts, rollups, status
 from paywall.settlement import worker
 from tests.helpers import BLOCK, claim
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.matrix]
 
 BIG = (
     *("paywall_payment", "paywall_paymentevent", "paywall_receipt", "paywall_resource"),

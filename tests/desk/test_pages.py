@@ -34,6 +34,7 @@ def queries(client, url):
     return len(captured)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("model", MODELS)
 def test_every_list_opens_and_is_as_cheap_with_more_rows(owner, sold, make_resource, model):
     url = reverse(f"admin:paywall_{model}_changelist")

@@ -254,6 +254,17 @@ def test_a_payment_that_has_opened_the_page_already(reader, wallet):
     expect(other.alert).to_be_empty()
 
 
+def test_a_way_whose_script_is_blocked_blocks_no_other(reader, wallet):
+    person = reader(wallet)
+    person.page.route("**/checkout/handler.js", lambda route: route.abort())
+    person.open("/articles/slow-money/")
+    person.pay()
+    expect(person.way("handler")).to_be_hidden()
+    is_open(person)
+    assert ["handler.js" in told for told in person.errors] == [True]
+    person.errors.clear()
+
+
 # ------------------------------------------------------------------------- By transfer
 
 

@@ -27,6 +27,7 @@ from tests.odd.views import DECORATED, PLAIN, SECRET
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.matrix,
     pytest.mark.urlconf("tests.odd.urls"),
 ]
 

@@ -523,6 +523,7 @@ def test_a_facilitator_in_the_clear_is_not_used(call, item, buyer, paywall_setti
 # ----------------------------------------------------------------------- Unknown outcomes
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("policy", ["after", "before"])
 @pytest.mark.parametrize("fault", UNKNOWN_ANSWERS)
 def test_an_unknown_outcome_asks_for_patience_not_for_money(

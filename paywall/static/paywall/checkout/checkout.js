@@ -318,13 +318,16 @@ async function start(root) {
   const data = root.querySelector(':scope > script[type="application/json"]');
   const nonce = document.querySelector("script[nonce]")?.nonce ?? "";
   const checkout = new Checkout(root, JSON.parse(data.textContent), nonce);
-  await Promise.all(
+  // A way whose script does not come (a blocker, a lost connection) stays a plain form; the others,
+  // and what was signed before, do not wait for it.
+  const begun = await Promise.allSettled(
     [...root.querySelectorAll("[data-paywall-script]")].map(async (section) => {
       const method = await import(section.dataset.paywallScript);
       const own = section.querySelector('script[type="application/json"]');
       await method.default(section, checkout, own ? JSON.parse(own.textContent) : {});
     }),
   );
+  for (const { reason } of begun) if (reason) reportError(reason);
   root.toggleAttribute("data-paywall-ready", true);
   const header = checkout.kept();
   if (header) {
@@ -336,7 +339,9 @@ async function start(root) {
 }
 
 // Once a page, however often a part of it is sold.
-for (const root of document.querySelectorAll("[data-paywall-checkout]:not([data-paywall-ready])")) {
-  root.toggleAttribute("data-paywall-ready", true);
+for (const root of document.querySelectorAll(
+  "[data-paywall-checkout]:not([data-paywall-started])",
+)) {
+  root.toggleAttribute("data-paywall-started", true);
   start(root);
 }
