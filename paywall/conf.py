@@ -29,6 +29,7 @@ from django.utils.module_loading import import_string
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated
 
+from paywall import django_internals
 from paywall.presets import PRESETS, Headers, headers_for
 from paywall.secret import Secret
 
@@ -134,6 +135,10 @@ Dictionary = Annotated[Mapping[str, str], Must("a dict of strings")]
 )
 class Settings:
     """What the site's owner decides. Times are seconds."""
+
+    sandbox: bool = False
+    """Whether everything is paid with play money, and with no other: for a site that is being
+    built. Refused without `DEBUG`."""
 
     facilitator_url: Text = field(default="", repr=False)
     """Base URL of the x402 facilitator; `/settle` and `/verify` are appended."""
@@ -377,6 +382,11 @@ class Settings:
     def _fits_together(self) -> Settings:
         """What no single setting shows. Raises `ValueError`."""
         _check_urls(self)
+        if self.sandbox and not django_internals.debug():
+            raise ValueError(
+                "PAYWALL['SANDBOX'] takes play money for what is sold: it needs DEBUG = True, and "
+                "is for a site that is being built."
+            )
         if self.facilitators and self.facilitator_url:
             raise ValueError(
                 "PAYWALL has both 'FACILITATOR_URL' and 'FACILITATORS': name it there as well."

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,14 @@ log = logging.getLogger(__name__)
 def keep_out_of_request_log(response: HttpResponseBase) -> None:
     """Have Django not log a response of 4xx or 5xx (`django.utils.log.log_response`)."""
     response._has_been_logged = True  # type: ignore[attr-defined]
+
+
+def debug() -> bool:
+    """`DEBUG`, as the site has it: while its tests run Django turns it off
+    (`django.test.utils.setup_test_environment`)."""
+    tests = sys.modules.get("django.test.utils")
+    saved = getattr(getattr(tests, "_TestState", None), "saved_data", None)
+    return bool(settings.DEBUG or (saved is not None and saved.debug))
 
 
 def free_resources(response: HttpResponseBase) -> None:

@@ -139,6 +139,8 @@ _gas_key = env.str("PAYWALL_GAS_KEY", default="")
 _facilitator_url = "" if _gas_key else "https://x402.org/facilitator"
 
 PAYWALL = {
+    # Play money, and no chain at all: with DEBUG alone.
+    "SANDBOX": env.bool("PAYWALL_SANDBOX", default=False),
     # At a URL; or, with a key that pays for gas and a node, the site itself.
     "FACILITATOR_URL": env.str("PAYWALL_FACILITATOR_URL", default=_facilitator_url),
     "FACILITATOR_TOKEN": env.str("PAYWALL_FACILITATOR_TOKEN", default=""),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.http import FileResponse, HttpResponse
 from django.middleware.cache import UpdateCacheMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.test import RequestFactory, TestCase
+from django.test import utils as test_utils
 from django.utils.log import log_response
 
 from paywall import django_internals
@@ -104,3 +107,12 @@ def test_nowhere_else_is_one_of_them_named():
         path.name for path in (ROOT / "paywall").rglob("*.py") if private.search(path.read_text())
     }
     assert found == {"django_internals.py"}
+
+
+def test_debug_is_as_the_site_has_it_while_its_tests_run(monkeypatch):
+    saved = SimpleNamespace(debug=True)
+    monkeypatch.setattr(test_utils._TestState, "saved_data", saved)
+    assert not settings.DEBUG
+    assert django_internals.debug()
+    saved.debug = False
+    assert not django_internals.debug()

@@ -114,11 +114,14 @@ class AccountAdmin(ModelAdminBase):
 
     def _rail(self, request: HttpRequest, obj: Account | None) -> Rail:
         """An account's own; for a new one what `?rail=` says, or our first."""
-        name = obj.rail if obj is not None else request.GET.get("rail", "")
-        rails = registry.all_()
-        if name and name not in rails:
+        if obj is not None:
+            return obj.its_rail
+        rails = registry.by_hand()
+        name = request.GET.get("rail", rails[0].name)
+        found = next((rail for rail in rails if rail.name == name), None)
+        if found is None:
             raise Http404("There is no such rail.")
-        return rails[name] if name else next(iter(rails.values()))
+        return found
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kw: Any
@@ -278,7 +281,7 @@ class AccountAdmin(ModelAdminBase):
 
 def _other_rails(rail: Rail) -> SafeString | str:
     """Links to the pages of accounts on other rails, where there are others."""
-    others = [other for other in registry.all_().values() if other is not rail]
+    others = [other for other in registry.by_hand() if other is not rail]
     if not others:
         return ""
     links = format_html_join(", ", '<a href="?rail={}">{}</a>', [(o.name, o.title) for o in others])

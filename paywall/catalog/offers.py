@@ -23,7 +23,7 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import conf, durable
-from paywall.catalog import interfaces
+from paywall.catalog import interfaces, sandbox
 from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
 from paywall.interface import Interface
 from paywall.memory import Bounded
@@ -287,8 +287,10 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     offer_timeout = timedelta(seconds=conf.get().offer_timeout)
     since = now - offer_timeout
     since_ = connections[using].ops.adapt_datetimefield_value(since)
-    accounts = list(Account.objects.using(using).raw(_ACCOUNTS, [since_]))
     prices = _prices(resource, now, since)
+    if conf.get().sandbox:
+        sandbox.open_accounts(price.currency for price, _ in prices)
+    accounts = list(Account.objects.using(using).raw(_ACCOUNTS, [since_]))
     for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
     has_passes = resource.access != _BY_REQUEST or _bundle(resource) is not None
     signs_in = has_passes or any(p.free_per == _BY_WALLET for p, _ in prices)
@@ -297,7 +299,8 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     )
     sale = make(for_everyone)
     if not sale.offers and not _is_paid_ahead(sale):
-        if resource.by_use and sale.prices.keys() & {account.currency for account in accounts}:
+        payable = {a.currency for a in accounts if rails.is_open(a.rail)}
+        if resource.by_use and sale.prices.keys() & payable:
             raise NobodySettles(
                 f"Resource {resource.slug!r} is charged by use, and no facilitator is known that "
                 "settles so: x402's scheme `upto`.",
@@ -533,7 +536,7 @@ def _prices(
 
 def made(price: Price, account: Account, resource: Resource, *, ask: bool = False) -> Offer | None:
     """Price x account, or None where the resource's price cannot be paid there."""
-    if price.currency != account.currency or not price.amount:
+    if price.currency != account.currency or not price.amount or not rails.is_open(account.rail):
         return None
     rail = rails.all_().get(account.rail)
     if rail is None:

@@ -147,9 +147,8 @@ def wallet(request: HttpRequest) -> HttpResponse:
 
 def _accounts() -> list[dict[str, object]]:
     """In what the wallet can be topped up."""
-    rows = Account.objects.using(durable.alias()).filter(enabled=True).order_by("order", "pk")
     found: dict[tuple[str, str], dict[str, object]] = {}
-    for account in rows:
+    for account in Account.objects.using(durable.alias()).open():
         rail = registry.able(account.rail, SignsIn)
         asset = account.terms.get("asset")
         if rail is None or not asset:
@@ -175,8 +174,8 @@ def balance(request: HttpRequest) -> JsonResponse:
     BALANCES.count(request)
     network, asset = request.GET.get("network", ""), request.GET.get("asset", "")
     payer = request.GET.get("address", "")
-    rows = Account.objects.using(durable.alias()).filter(enabled=True, network=network)
-    account = next((row for row in rows if row.terms.get("asset") == asset), None)
+    rows = Account.objects.using(durable.alias()).filter(network=network)
+    account = next((row for row in rows.open() if row.terms.get("asset") == asset), None)
     rail = registry.able(account.rail, SignsIn) if account is not None else None
     units = None
     if account is not None and rail is not None and registry.spelled(payer):

@@ -65,6 +65,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "presets": [(key, title) for key, (_days, title) in periods.PRESETS.items()],
         "charts": _charts(found),
         "engine": look_at_engine(),
+        "sandbox": conf.get().sandbox,
+        "is_idle": not status.has_worked_lately(),
         "needs": rollups.needs(business_days.today() - LATELY),
         "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
         "receipts_url": f"{url(request, 'receipts')}?{receipts}",
@@ -178,8 +180,7 @@ class Step:
 def _steps() -> list[Step]:
     """From an empty site to the first sale."""
     using, settings = durable.alias(), conf.get()
-    accounts = Account.objects.using(using).filter(enabled=True)
-    networks = set(accounts.values_list("network", flat=True))
+    networks = {account.network for account in Account.objects.using(using).open()}
     resources = Resource.objects.using(using).filter(active=True)
     return [
         Step(

@@ -82,7 +82,7 @@ def _read() -> list[Listed]:
     rows = Resource.objects.using(using).filter(active=True, listed=True).order_by("-pk")
     resources = list(rows[:MOST])
     prefetch_related_objects(resources, "sold_object")
-    accounts = list(Account.objects.using(using).filter(enabled=True).order_by("order", "pk"))
+    accounts = Account.objects.using(using).open()
     in_force: dict[int, list[Price]] = {}
     priced = Price.objects.using(using).filter(
         resource__in=[one.pk for one in resources], audience=None, amount__gt=0

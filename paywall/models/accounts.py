@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from paywall.rails.base import Rail
 
 
+class AccountQuerySet(models.QuerySet["Account"]):
+    """Accounts."""
+
+    def open(self) -> list[Account]:
+        """Those that are paid to now, as buyers are offered them: enabled, and in the sandbox those
+        of play money alone."""
+        rows = self.filter(enabled=True).order_by("order", "pk")
+        return [account for account in rows if registry.is_open(account.rail)]
+
+
 class Account(models.Model):
     """Where money arrives: on which rail, in what, and to whom.
 
@@ -79,6 +89,8 @@ class Account(models.Model):
         _("order"), default=0, help_text=_("Buyers are offered the lowest first.")
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("account")

@@ -144,6 +144,15 @@ class HasMinimum(Protocol):
 
 
 @runtime_checkable
+class Plays(Protocol):
+    """Its money is nobody's: taken in the sandbox (`SANDBOX`), and nowhere else."""
+
+    def play_account(self, currency: str) -> Account:
+        """An account for it, not saved yet."""
+        ...
+
+
+@runtime_checkable
 class Meters(Protocol):
     """A buyer can allow an amount there, of which what was used is taken."""
 

@@ -12,9 +12,13 @@ from typing import Any, TypeVar
 
 from paywall import conf, extensions
 
-from .base import Coin, Explores, HasCoins, Network, Rail, Searches
+from .base import Coin, Explores, HasCoins, Network, Plays, Rail, Searches
 
-OURS = ("paywall.rails.evm.rail.EvmRail", "paywall.rails.card.rail.CardRail")
+OURS = (
+    "paywall.rails.evm.sandbox.rail.SandboxRail",
+    "paywall.rails.evm.rail.EvmRail",
+    "paywall.rails.card.rail.CardRail",
+)
 
 T = TypeVar("T")
 
@@ -53,8 +57,19 @@ def coins() -> list[Coin]:
 
 
 def with_scheme(name: str) -> list[Rail]:
-    """The rails on which buyers may hand that over."""
-    return [rail for rail in all_().values() if name in rail.schemes]
+    """The rails on which buyers may hand that over now."""
+    return [rail for rail in all_().values() if name in rail.schemes and is_open(rail.name)]
+
+
+def is_open(name: str) -> bool:
+    """Whether its accounts are to be paid to: in the sandbox those of play money and no others;
+    elsewhere all but those."""
+    return (able(name, Plays) is not None) is conf.get().sandbox
+
+
+def by_hand() -> list[Rail]:
+    """The rails whose accounts an owner adds."""
+    return [rail for rail in all_().values() if not isinstance(rail, Plays)]
 
 
 # --------------------------------------------------------------------------- For people

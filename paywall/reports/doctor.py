@@ -13,7 +13,7 @@ from django.core.checks import ERROR, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from paywall import durable
+from paywall import conf, durable
 from paywall.catalog import offers
 from paywall.exceptions import NotForSale
 from paywall.findings import Finding, fail, note, ok
@@ -35,11 +35,14 @@ def examine() -> Iterator[Finding]:
     if pending:
         yield fail(f"the database lacks {len(pending)} migrations", "manage.py migrate paywall")
         return
+    if conf.get().sandbox:
+        what = "the sandbox is on: everything is paid with play money, and with no other"
+        yield note(what, "To take money, take SANDBOX out of PAYWALL.")
     yield from _checks()
     yield from _worker()
     yield from _broker()
     yield from _for_sale()
-    accounts = list(Account.objects.using(durable.alias()).filter(enabled=True))
+    accounts = Account.objects.using(durable.alias()).open()
     if not accounts:
         yield fail("there is no enabled account: nobody can pay", "Add one in the admin.")
     for name in dict.fromkeys(account.rail for account in accounts):

@@ -45,6 +45,13 @@ def numbers(page: str) -> list[str]:
     return re.findall(r"<dt>[^<]+</dt><dd><strong>([^<]+)</strong>", page)
 
 
+def test_it_says_that_no_worker_runs(owner, sold):
+    sold("one")
+    assert "No worker has been at it" in owner.get("/dashboard/").content.decode()
+    rollups.rebuild()
+    assert "No worker has been at it" not in owner.get("/dashboard/").content.decode()
+
+
 def test_figures_stand_beside_those_of_the_period_before(owner, sold):
     for number in range(3):
         sold(f"now {number}", created_at=days_ago(1))

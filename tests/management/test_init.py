@@ -107,7 +107,7 @@ def test_what_cannot_be_is_said(arguments, text):
 
 def test_it_asks(paywall_settings, monkeypatch):
     paywall_settings(FACILITATOR_URL="", RPC_URLS={})
-    told = init(answers=f"7\n1\n2\n0x1\n{WALLET}\n", monkeypatch=monkeypatch)
+    told = init(answers=f"7\n2\n2\n0x1\n{WALLET}\n", monkeypatch=monkeypatch)
     assert "That is not one of them" in told
     assert "x402.org: test networks alone" in told
     assert "40 hex digits" in told
@@ -116,7 +116,7 @@ def test_it_asks(paywall_settings, monkeypatch):
 
 def test_who_goes_away_makes_nothing(monkeypatch):
     with pytest.raises(CommandError, match="Nobody answers"):
-        init(answers="1\n", monkeypatch=monkeypatch)
+        init(answers="2\n", monkeypatch=monkeypatch)
     assert not Account.objects.exists()
 
 
@@ -151,6 +151,36 @@ def test_without_a_wallet_it_says_how(ready):
     told = init(*TEST, "--facilitator", "x402.org")
     assert "PAYWALL_BUYER_KEY" in told
     assert not ready.payments
+
+
+def test_the_sandbox_wants_a_line_and_nothing_else(paywall_settings, settings):
+    settings.DEBUG = False
+    told = init("--network", "sandbox")
+    assert ast.literal_eval(pasted(told)) == {"SANDBOX": True}
+    assert "DEBUG" in told
+    assert "Run this again" in told
+    assert Resource.objects.get(slug="paywall-sample").prices.count() == 1
+
+
+def test_then_it_buys_with_play_money(settings, monkeypatch, tmp_path):
+    settings.DEBUG = True
+    settings.PAYWALL = {"SANDBOX": True}
+    monkeypatch.chdir(tmp_path)
+    site = Site()
+    monkeypatch.setattr(paywall_init.WithPlayMoney, "client", lambda self: site.client())
+    told = init("--network", "sandbox")
+    assert "0.01 USDC on Base Sepolia (x402)" in told
+    assert "200, paid" in told
+    assert Payment.objects.get().state == "settled"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_goes_on_is_told_to_leave_the_sandbox(settings):
+    settings.DEBUG = True
+    settings.PAYWALL = {"SANDBOX": True}
+    told = init(*TEST, "--facilitator", "x402.org")
+    assert 'Take "SANDBOX" out' in told
+    assert "Run this again" in told
 
 
 def test_real_money_is_not_spent(ready, monkeypatch, paywall_settings):

@@ -119,8 +119,8 @@ def _has_enough(holder: str, quota: Free) -> bool:
     """Whether a wallet has what a quota asks of it, in one of the currency's tokens."""
     if quota.balance is None or quota.per != Price.FreePer.WALLET:
         return True
-    accounts = Account.objects.using(durable.alias()).filter(enabled=True, currency=quota.currency)
-    for account in accounts:
+    accounts = Account.objects.using(durable.alias()).filter(currency=quota.currency)
+    for account in accounts.open():
         rail = registry.able(account.rail, SignsIn)
         if rail is None:
             continue

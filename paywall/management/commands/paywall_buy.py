@@ -101,7 +101,9 @@ class Command(BaseCommand):
             if unpaid.status_code != 402:
                 text = f"It answers {unpaid.status_code}, {_why(unpaid)}"
                 raise CommandError(text, returncode=REFUSED)
-            bid = self._choose(_bids(unpaid, options["protocol"]), most, ask=not options["yes"])
+            bid = self._choose(
+                _bids(unpaid, self.key(), options["protocol"]), most, ask=not options["yes"]
+            )
             try:
                 payment = bid.pay()
             except Exception as error:
@@ -113,6 +115,13 @@ class Command(BaseCommand):
     def client(self) -> httpx.Client:
         """Who asks. A payment follows no redirect."""
         return httpx.Client(timeout=TIMEOUT, follow_redirects=False)
+
+    def key(self) -> Secret:
+        """Of the wallet that pays."""
+        key = os.environ.get(KEY, "")
+        if not key:
+            raise CommandError(f"Put the private key of the wallet that pays into ${KEY}.")
+        return Secret(key)
 
     # ---------------------------------------------------------------------- Deciding
 
@@ -214,14 +223,11 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
-def _bids(unpaid: httpx.Response, protocol: str | None) -> list[Bid]:
-    key = os.environ.get(KEY, "")
-    if not key:
-        raise CommandError(f"Put the private key of the wallet that pays into ${KEY}.")
+def _bids(unpaid: httpx.Response, key: Secret, protocol: str | None) -> list[Bid]:
     found: list[Bid] = []
     for rail in registry.who_can(Buys):
         try:
-            found += rail.bids(unpaid, Secret(key))
+            found += rail.bids(unpaid, key)
         except ImportError as error:
             raise CommandError("pip install 'django-paywall[buyer]'") from error
         except ValueError as error:

@@ -8,6 +8,7 @@ from itself.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from paywall.admin.accounts import filled_in
 from paywall.models import Account, Price, Resource
 from paywall.presets import PRESETS
 from paywall.rails import registry
+from paywall.secret import Secret
 from paywall.views import SAMPLE
 
 from . import paywall_buy
@@ -40,8 +42,11 @@ PRICE = Decimal("0.01")
 OWN = "own"
 """No third party: the site settles by itself, and pays for gas."""
 
+SANDBOX = "sandbox"
+
 KINDS = {
-    "test": "a test network, whose money is play money (begin here)",
+    SANDBOX: "none: play money inside this site, to try it out (begin here)",
+    "test": "a test network, as real as it gets without real money",
     "main": "a main network, for real money",
 }
 
@@ -64,11 +69,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._asks = not options["no_input"]
-        coin = self._coin(options["network"], options["coin"])
-        facilitator = self._facilitator(coin, options["facilitator"])
-        account = self._account(coin, options["wallet"])
-        self._sell(account.currency)
-        missing = self._paste(coin, facilitator)
+        kind, key = options["network"], options["coin"]
+        if kind is None and key is None:
+            kind = self._choose("On which network?", "--network", list(KINDS.items()))
+        coin = None if kind == SANDBOX else self._coin(kind, key)
+        if coin is None:
+            self._sell(conf.get().currency)
+            missing = self._paste_sandbox()
+        else:
+            facilitator = self._facilitator(coin, options["facilitator"])
+            account = self._account(coin, options["wallet"])
+            self._sell(account.currency)
+            missing = self._paste(coin, facilitator)
         url = _sample_url()
         if url is None:
             missing = True
@@ -106,11 +118,9 @@ class Command(BaseCommand):
                 self.stdout.write("That is not one of them.")
 
     def _coin(self, kind: str | None, key: str | None) -> Coin:
-        """What is taken."""
+        """What is taken: of that kind of network, or by its key."""
         known = {coin.key: coin for coin in registry.coins()}
         if key is None:
-            if kind is None:
-                kind = self._choose("Which money?", "--network", list(KINDS.items()))
             is_test = kind == "test"
             there = [coin for coin in known.values() if _is_test(coin) == is_test]
             options = [(coin.key, coin.label) for coin in there]
@@ -170,30 +180,42 @@ class Command(BaseCommand):
         if is_new:
             self.stdout.write(self.style.SUCCESS(f"Something to sell: {resource}, {PRICE}"))
 
+    def _paste_sandbox(self) -> bool:
+        if not conf.get().sandbox:
+            self._say(['"SANDBOX": True,  # play money; taken away, it is not sold for any more'])
+            if not django_settings.DEBUG:
+                self.stdout.write("\nIt needs DEBUG = True.")
+        return not conf.get().sandbox
+
     def _paste(self, coin: Coin, facilitator: str) -> bool:
         """Say what the settings lack. Whether it is anything."""
         settings = conf.get()
         lines = []
+        if settings.sandbox:
+            self.stdout.write('\nTake "SANDBOX" out of your settings: in it no money is taken.')
         if not settings.remotes():
             lines += _settles(facilitator)
         if not settings.rpc_nodes(coin.network):
             lines.append(f'"RPC_URLS": {{"{coin.network}": "{coin.node or "https://..."}"}},')
         if lines:
-            text = "\n".join(f"    {line}" for line in lines)
-            self.stdout.write(f"\nPaste into your settings:\n\nPAYWALL = {{\n{text}\n}}")
+            self._say(lines)
         if facilitator == "coinbase" and lines:
             self.stdout.write("\nCoinbase signs with: pip install 'django-paywall[coinbase]'")
         if facilitator == OWN and lines:
             self.stdout.write("\nSettling by yourself: pip install 'django-paywall[onchain]'")
-        return bool(lines)
+        return bool(lines) or settings.sandbox
+
+    def _say(self, lines: Sequence[str]) -> None:
+        text = "\n".join(f"    {line}" for line in lines)
+        self.stdout.write(f"\nPaste into your settings:\n\nPAYWALL = {{\n{text}\n}}")
 
     # ------------------------------------------------------------------------ Buying
 
-    def _buy(self, coin: Coin, url: str) -> None:
-        if not _is_test(coin):
+    def _buy(self, coin: Coin | None, url: str) -> None:
+        if coin is not None and not _is_test(coin):
             self.stdout.write(f"\nReal money: nothing is bought here. {url} is for sale.")
             return
-        if not os.environ.get(paywall_buy.KEY):
+        if coin is not None and not os.environ.get(paywall_buy.KEY):
             self.stdout.write(
                 f"\nFor a sale to yourself, put the key of a wallet with play money into "
                 f"${paywall_buy.KEY} and run this again (https://faucet.circle.com has USDC)."
@@ -201,7 +223,8 @@ class Command(BaseCommand):
             return
         self.stdout.write(f"\nBuying {url} from this site:")
         arguments = [url, "--yes", "--max", str(PRICE)]
-        call_command(WithinTheSite(), *arguments, stdout=self.stdout, stderr=self.stderr)
+        command = WithinTheSite() if coin is not None else WithPlayMoney()
+        call_command(command, *arguments, stdout=self.stdout, stderr=self.stderr)
         self.stdout.write(self.style.SUCCESS("\nThe first sale: see the dashboard."))
 
 
@@ -211,6 +234,13 @@ class WithinTheSite(paywall_buy.Command):
     def client(self) -> httpx.Client:
         site = httpx.WSGITransport(app=get_wsgi_application())
         return httpx.Client(transport=site, follow_redirects=False)
+
+
+class WithPlayMoney(WithinTheSite):
+    """Any key will do."""
+
+    def key(self) -> Secret:
+        return Secret("0x" + secrets.token_hex(32))
 
 
 def _is_test(coin: Coin) -> bool:
