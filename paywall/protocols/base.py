@@ -62,6 +62,8 @@ class Protocol(ABC):
     """What it reads: responses vary on them."""
     response_headers: ClassVar[tuple[str, ...]] = ()
     """What it writes: scripts of other origins have to see them."""
+    how_to_pay: ClassVar[str] = ""
+    """A sentence for whoever reads a 402 and has never seen one, and where to read on."""
 
     @abstractmethod
     def find(self, headers: Mapping[str, str]) -> str | None:

@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 
 class Challenge:
-    """The parts of all protocols together. To the body the members of RFC 9457 and our `code` are
-    added, so that one body serves every reader."""
+    """The parts of all protocols together. To the body the members of RFC 9457, our `code`, the
+    price and how to pay are added, so that one body serves every reader."""
 
     __slots__ = ("_body", "_in_headers", "_usual_problem")
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], price: str = "", how_to_pay: Sequence[str] = ()
+    ) -> None:
         self._in_headers = [part for part in parts if type(part).headers is not Part.headers]
         body: dict[str, Any] = {}
         for part in parts:
             body |= part.members()
+        if price:
+            body |= {"price": price, "how_to_pay": list(how_to_pay)}
         self._body = json.dumps(body, separators=(",", ":"))[:-1] + ("," if body else "")
         usual = Code.PAYMENT_REQUIRED
         self._usual_problem = members(402, usual, SENTENCES[usual])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from paywall import conf, extensions
 from paywall.exceptions import Code, Refused
 
-from .base import Goods, Protocol
+from .base import Goods, Part, Protocol
 from .challenge import Challenge
 
 if TYPE_CHECKING:
@@ -74,8 +74,24 @@ def read_credential(headers: Mapping[str, str], limit: int) -> Credential | None
 
 def challenge(goods: Goods, offers: Sequence[Offer]) -> Challenge:
     """The challenge for a resource, ready to be filled with a request's URL."""
-    parts = (protocol.challenge(goods, offers) for protocol in all_())
-    return Challenge([part for part in parts if part is not None])
+    parts: list[Part] = []
+    how_to_pay: list[str] = []
+    for protocol in all_():
+        part = protocol.challenge(goods, offers)
+        if part is not None:
+            parts.append(part)
+            if protocol.how_to_pay:
+                how_to_pay.append(protocol.how_to_pay)
+    return Challenge(parts, _prices(offers), how_to_pay)
+
+
+def _prices(offers: Sequence[Offer]) -> str:
+    """What it costs, as programs and developers read it: "0.01 USD or 0.01 EUR"."""
+    prices = dict.fromkeys((offer.price, offer.currency, offer.at_most) for offer in offers)
+    return " or ".join(
+        f"{'at most ' if at_most else ''}{price.normalize():f} {currency}"
+        for price, currency, at_most in prices
+    )
 
 
 def outcome_headers(outcome: Outcome) -> dict[str, str]:

@@ -8,6 +8,7 @@ from eth_utils.crypto import keccak
 
 from paywall import conf
 from paywall.exceptions import Code, Refused
+from paywall.protocols.mpp.wire import malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,10 +71,9 @@ class AuthorizationCharge(_Charge):
         if payload.get("type") != "authorization":
             raise Refused(Code.UNSUPPORTED_SCHEME, status=400)
         signed = {name: payload.get(name) for name in self._SIGNED}
-        if not all(
-            isinstance(value, str) for value in (*signed.values(), payload.get("signature"))
-        ):
-            raise Refused(Code.INVALID_PAYLOAD)
+        for name, value in {**signed, "signature": payload.get("signature")}.items():
+            if not isinstance(value, str):
+                raise malformed(f"payload.{name} is not a string")
         listed = f'["{echo.id}","{echo.realm}"]'
         nonces = {f"0x{keccak(text=text).hex()}" for text in (echo.id + echo.realm, listed)}
         if str(signed["nonce"]).lower() not in nonces:
@@ -108,7 +108,7 @@ class TokenCharge(_Charge):
         """The token. Raises `Refused`."""
         token = payload.get("spt")
         if not isinstance(token, str):
-            raise Refused(Code.INVALID_PAYLOAD)
+            raise malformed("payload.spt is not a string")
         return {"spt": token}
 
 

@@ -62,6 +62,10 @@ class Mpp(Protocol):
         *("Authorization", wire.OWN_HEADER, "Accept-Payment"),
     )
     response_headers: ClassVar[tuple[str, ...]] = ("WWW-Authenticate", "Payment-Receipt")
+    how_to_pay: ClassVar[str] = (
+        "MPP, over https: answer a challenge of the WWW-Authenticate header and ask again with "
+        "Authorization: Payment. Clients: https://mpp.dev"
+    )
 
     def find(self, headers: Mapping[str, str]) -> str | None:
         found = [_of_scheme(headers.get(_KEY, "")), _of_scheme(headers.get(_OWN_KEY, ""))]

@@ -94,12 +94,20 @@ def decoded(text: str) -> dict[str, Any]:
     """A JSON object in base64url. Raises `Refused`."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise malformed("it is not base64url") from error
+    try:
         found = json.loads(data)
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise Refused(Code.INVALID_PAYLOAD) from error
+    except (ValueError, RecursionError) as error:
+        raise malformed("what is in the base64url is not JSON") from error
     if not isinstance(found, dict):
-        raise Refused(Code.INVALID_PAYLOAD)
+        raise malformed("it is not a JSON object")
     return found
+
+
+def malformed(why: str) -> Refused:
+    """A credential that is none, and which part of it is wrong."""
+    return Refused(Code.INVALID_PAYLOAD, f"The credential is not well-formed: {why}.")
 
 
 def challenge(values: Mapping[str, str]) -> str:
@@ -112,13 +120,19 @@ def credential(text: str) -> tuple[Echo, dict[str, Any]]:
     if "," in text:
         raise Refused(Code.AMBIGUOUS_CREDENTIAL, status=400)
     found = decoded(text.strip())
-    echo, payload = found.get("challenge"), found.get("payload")
-    if not isinstance(echo, dict) or not isinstance(payload, dict):
-        raise Refused(Code.INVALID_PAYLOAD)
+    echo, payload = _object(found, "challenge"), _object(found, "payload")
     values = {name: echo.get(name) or "" for name in ("id", *SLOTS)}
-    if not all(isinstance(value, str) for value in values.values()):
-        raise Refused(Code.INVALID_PAYLOAD)
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise malformed(f"challenge.{name} is not a string")
     return Echo(**values), payload
+
+
+def _object(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = found.get(name)
+    if not isinstance(value, dict):
+        raise malformed(f"{name} is not an object")
+    return value
 
 
 def mark(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from paywall.exceptions import Code, Refused
+from paywall.exceptions import SENTENCES, Code, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,17 +23,35 @@ def read(header: str, version: int, model: type[M]) -> M:
     _check_version(data, version)
     try:
         return model.model_validate(data)
-    except (ValidationError, RecursionError) as error:
-        raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+    except ValidationError as error:
+        raise _malformed(_first(error)) from error
+    except RecursionError as error:
+        raise _malformed("it is nested too deeply") from error
+
+
+def _malformed(why: str) -> Refused:
+    usual = SENTENCES[Code.INVALID_PAYLOAD].removesuffix(".")
+    return Refused(Code.INVALID_PAYLOAD, f"{usual}: {why}.", status=400)
+
+
+def _first(error: ValidationError) -> str:
+    """The first field that is wrong, and how: not what it holds."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(name)[:40] for name in first["loc"])
+    return f"{ascii(field)[1:-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _decode(value: str) -> dict[str, Any]:
     try:
-        data = json.loads(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise Refused(Code.INVALID_PAYLOAD, status=400) from error
+        text = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _malformed("it is not base64") from error
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _malformed("what is in the base64 is not JSON") from error
     if not isinstance(data, dict):
-        raise Refused(Code.INVALID_PAYLOAD, status=400)
+        raise _malformed("it is not a JSON object")
     return data
 
 
@@ -41,7 +59,9 @@ def _check_version(data: Mapping[str, Any], version: int) -> None:
     """Raise `Refused` unless `x402Version` is that number (not a string, not `true`)."""
     claimed = data.get("x402Version")
     if type(claimed) is not int or claimed != version:
-        raise Refused(Code.INVALID_VERSION, status=400)
+        raise Refused(
+            Code.INVALID_VERSION, f"x402Version must be the number {version}.", status=400
+        )
 
 
 def encode(data: Any) -> str:

@@ -33,6 +33,10 @@ class X402V2(Protocol):
     name: ClassVar[str] = "x402/2"
     request_headers: ClassVar[tuple[str, ...]] = ("PAYMENT-SIGNATURE",)
     response_headers: ClassVar[tuple[str, ...]] = ("PAYMENT-REQUIRED", "PAYMENT-RESPONSE")
+    how_to_pay: ClassVar[str] = (
+        "x402: sign one of the offers in the PAYMENT-REQUIRED header (JSON in base64), and ask "
+        "again with PAYMENT-SIGNATURE. Clients for most languages: https://docs.x402.org"
+    )
 
     def find(self, headers: Mapping[str, str]) -> str | None:
         return headers.get(_KEY)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from eth_utils.address import to_checksum_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 ZERO_ADDRESS = "0x" + "0" * 40
 UINT256_MAX = 2**256 - 1
@@ -73,6 +79,17 @@ def read_uint256(value: object) -> int:
     if number > UINT256_MAX:
         raise ValueError("does not fit in 256 bits")
     return number
+
+
+def read_field(fields: Mapping[str, object], path: str, read: Callable[[object], T]) -> T:
+    """The field at the end of a path ("witness.to"), which the error names. Raises `ValueError`."""
+    name = path.rpartition(".")[2]
+    if name not in fields:
+        raise ValueError(f"{path} is missing")
+    try:
+        return read(fields[name])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def is_transaction_hash(value: object) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from coincurve import PublicKey
 from eth_utils.crypto import keccak
 
-from .addresses import checksum, read_address, read_bytes, read_hash, read_uint256, word
+from .addresses import checksum, read_address, read_bytes, read_field, read_hash, read_uint256, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +53,12 @@ class TransferAuthorization:
     def read(cls, fields: Mapping[str, Any]) -> TransferAuthorization:
         """From the `authorization` member of an x402 payload. Raises `ValueError`."""
         return cls(
-            payer=read_address(fields.get("from")),
-            to=read_address(fields.get("to")),
-            value=read_uint256(fields.get("value")),
-            valid_after=read_uint256(fields.get("validAfter")),
-            valid_before=read_uint256(fields.get("validBefore")),
-            nonce=read_hash(fields.get("nonce")),
+            payer=read_field(fields, "authorization.from", read_address),
+            to=read_field(fields, "authorization.to", read_address),
+            value=read_field(fields, "authorization.value", read_uint256),
+            valid_after=read_field(fields, "authorization.validAfter", read_uint256),
+            valid_before=read_field(fields, "authorization.validBefore", read_uint256),
+            nonce=read_field(fields, "authorization.nonce", read_hash),
         )
 
     def json(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 
 from paywall.vocabulary import Finding, Undecided, Unspent
 
-from .addresses import read_address, read_uint256, word
+from .addresses import read_address, read_field, read_uint256, word
 from .evidence import is_out_of_time, is_transfer, paid
 
 if TYPE_CHECKING:
@@ -72,15 +72,17 @@ class PermitTransfer:
         if not isinstance(permitted, Mapping) or not isinstance(witness, Mapping):
             raise ValueError("permitted and witness are objects")
         return cls(
-            payer=read_address(fields.get("from")),
-            token=read_address(permitted.get("token")),
-            value=read_uint256(permitted.get("amount")),
-            spender=read_address(fields.get("spender")),
-            nonce=read_uint256(fields.get("nonce")),
-            deadline=read_uint256(fields.get("deadline")),
-            to=read_address(witness.get("to")),
-            valid_after=read_uint256(witness.get("validAfter")),
-            facilitator=read_address(witness["facilitator"]) if "facilitator" in witness else "",
+            payer=read_field(fields, "from", read_address),
+            token=read_field(permitted, "permitted.token", read_address),
+            value=read_field(permitted, "permitted.amount", read_uint256),
+            spender=read_field(fields, "spender", read_address),
+            nonce=read_field(fields, "nonce", read_uint256),
+            deadline=read_field(fields, "deadline", read_uint256),
+            to=read_field(witness, "witness.to", read_address),
+            valid_after=read_field(witness, "witness.validAfter", read_uint256),
+            facilitator=read_field(witness, "witness.facilitator", read_address)
+            if "facilitator" in witness
+            else "",
         )
 
     def json(self) -> dict[str, Any]:

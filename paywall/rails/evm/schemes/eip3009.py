@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from paywall.exceptions import Code, Refused
 from paywall.rails.evm import eip3009, evidence, networks, transactions
+from paywall.rails.evm.addresses import read_field
 from paywall.rails.evm.eip3009 import TransferAuthorization
 from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Signed, could_be_contract, moment
+from .base import Signed, could_be_contract, malformed, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,9 +117,9 @@ def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
     fields = payload.get("authorization")
     try:
         authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
-        return authorization, eip3009.read_signature(payload.get("signature"))
+        return authorization, read_field(payload, "signature", eip3009.read_signature)
     except ValueError as error:
-        raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
+        raise malformed(error) from error
 
 
 def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from paywall import conf
 from paywall.exceptions import Code, Refused
 from paywall.rails.evm import eip3009, evidence, networks, permit2, sponsoring
+from paywall.rails.evm.addresses import read_field
 from paywall.rails.evm.permit2 import PermitTransfer
 from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Signed, could_be_contract, has_enough, moment
+from .base import Signed, could_be_contract, has_enough, malformed, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,9 +91,9 @@ def _read(payload: Mapping[str, Any]) -> tuple[PermitTransfer, bytes]:
     fields = payload.get("permit2Authorization")
     try:
         permit = PermitTransfer.read(fields if isinstance(fields, dict) else {})
-        return permit, eip3009.read_signature(payload.get("signature"))
+        return permit, read_field(payload, "signature", eip3009.read_signature)
     except ValueError as error:
-        raise Refused(Code.INVALID_PAYLOAD, f"payload: {error}", status=400) from error
+        raise malformed(error) from error
 
 
 def _identity(network: str, permit: PermitTransfer) -> str:
