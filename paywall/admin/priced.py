@@ -62,7 +62,7 @@ class PricedInline(GenericStackedInline):
     model = Resource
     form = PricedForm
     formset: Any = PricedFormSet
-    extra = 0
+    extra = 1
     max_num = 1
     can_delete = False
     verbose_name = _("how it is sold")

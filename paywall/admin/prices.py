@@ -5,30 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
 from paywall.catalog import pricing
-from paywall.models import Price, Resource
+from paywall.models import Audience, Price, Resource
+from paywall.money import money
 
 from .base import action_page
-from .forms import PriceForm, RaiseForm
+from .forms import OfferForm, PriceForm, RaiseForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
 
     InlineBase = admin.TabularInline[Price, Resource]
     MixinBase = admin.ModelAdmin[Resource]
@@ -37,49 +42,51 @@ else:
     MixinBase = object
 
 
-class PriceFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
-    """Only new rows are saved: a price is superseded, not edited."""
-
-    def save_existing_objects(self, commit: bool = True) -> list[Any]:
-        self.changed_objects: list[Any] = []
-        self.deleted_objects: list[Any] = []
-        return []
+MOST_PRICES = 50
+"""So many of a resource's are listed on its page, the newest first."""
 
 
 class PriceInline(InlineBase):
+    """The first price of a new resource; later ones go through the form for prices."""
+
     model = Price
-    formset = PriceFormSet
-    extra = 0
-    min_num = 0
-    fields = [
-        *("amount", "currency", "audience", "free_uses", "free_per", "free_balance"),
-        "free_every",
-        *("valid_from", "standing"),
-    ]
-    readonly_fields = ["standing"]
+    extra = 1
+    max_num = 1
+    fields = ["amount", "currency"]
     can_delete = False
-    verbose_name_plural = _("prices (add one to supersede the one before)")
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        """Each with whether it is in force, without a query a row."""
-        prices = super().get_queryset(request).select_related("audience")
-        current = Price.objects.in_force(timezone.now()).values("pk")
-        return prices.annotate(is_current=Subquery(current.filter(pk=OuterRef("pk"))))
-
-    @admin.display(description=_("in force"))
-    def standing(self, price: Any) -> str:
-        if price.pk is None:
-            return ""
-        if price.valid_from > timezone.now():
-            return gettext("to come")
-        return gettext("now") if price.is_current else gettext("superseded")
+    verbose_name_plural = _("its price, for everyone")
 
 
 class PriceChanges(MixinBase):
     """What the admin of resources does about prices."""
+
+    @admin.display(description=_("prices"))
+    def all_prices(self, resource: Resource) -> SafeString:
+        """What it costs, did and will, and where that is changed."""
+        current = set(Price.objects.filter(resource=resource).in_force(timezone.now()))
+        rows = Price.objects.filter(resource=resource).select_related("audience")
+        told = [
+            (
+                price,
+                price.audience or gettext("everyone"),
+                date_format(timezone.localtime(price.valid_from), "DATETIME_FORMAT"),
+                _standing(price, price in current),
+            )
+            for price in rows.order_by("-valid_from", "-pk")[:MOST_PRICES]
+        ]
+        headings = (gettext("Price"), gettext("For whom"), gettext("From"), gettext("In force"))
+        cells = format_html_join("", "<th scope=col>{}</th>", ((text,) for text in headings))
+        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", told)
+        link = format_html(
+            '<a class="paywall-price" href="{}" data-dialog>{}</a>',
+            reverse("admin:paywall_resource_price", args=[resource.pk]),
+            gettext("Change what it costs"),
+        )
+        if not told:
+            return format_html("{} {}", gettext("It is not for sale yet."), link)
+        return format_html(
+            '<div class="paywall-scroll"><table><tr>{}</tr>{}</table></div>{}', cells, body, link
+        )
 
     def has_price_permission(self, request: HttpRequest) -> bool:
         """Who may say what things cost: to change a resource is not enough."""
@@ -94,31 +101,22 @@ class PriceChanges(MixinBase):
             raise PermissionDenied
         current = resource.current_price()
         back = _back(request)
+        may_add = request.user.has_perm("paywall.add_audience")
         if request.method == "POST":
-            form = PriceForm(request.POST)
+            form = OfferForm(request.POST, current=current, may_add=may_add)
             if form.is_valid():
-                data = form.cleaned_data
                 try:
-                    price = pricing.set_price(
-                        resource,
-                        data["amount"],
-                        data["currency"],
-                        by=request.user,
-                        valid_from=data["valid_from"],
-                    )
+                    price = _offered(resource, form.cleaned_data, by=request.user)
                 except ValidationError as error:
                     form.add_error(None, ValidationError(error.messages))
             if form.is_valid():
-                told = _("“%(title)s” costs %(price)s now.")
-                if price.valid_from > timezone.now():
-                    told = _("“%(title)s” will cost %(price)s.")
-                messages.success(request, told % {"title": resource.title, "price": price})
+                messages.success(request, _told(resource, price))
                 return HttpResponseRedirect(back)
         else:
             initial: dict[str, Any] = {"currency": conf.get().currency}
             if current is not None:
-                initial = {"amount": current.amount.normalize(), "currency": current.currency}
-            form = PriceForm(initial=initial)
+                initial = {"amount": money(current.amount), "currency": current.currency}
+            form = OfferForm(initial=initial, current=current, may_add=may_add)
         is_fragment = request.headers.get("X-Requested-With") == "fetch"
         context = {
             **self.admin_site.each_context(request),
@@ -127,9 +125,16 @@ class PriceChanges(MixinBase):
             "form": form,
             "resource": resource,
             "current": current,
-            "coming": Price.objects.filter(
-                resource=resource, audience=None, valid_from__gt=timezone.now()
-            ),
+            "others": Price.objects.filter(resource=resource)
+            .exclude(audience=None)
+            .in_force(timezone.now())
+            .select_related("audience")
+            .order_by("audience__name"),
+            "coming": Price.objects.filter(resource=resource, valid_from__gt=timezone.now())
+            .select_related("audience")
+            .order_by("valid_from"),
+            "is_dialog": is_fragment,
+            "zone": timezone.get_current_timezone_name(),
             "action": request.path,
             "back": back,
             "media": self.media + form.media,
@@ -192,6 +197,57 @@ class PriceChanges(MixinBase):
             "changes": changes,
         }
         return TemplateResponse(request, "paywall/admin/prices.html", context)
+
+
+def _standing(price: Price, is_current: bool) -> str:
+    if price.valid_from > timezone.now():
+        return gettext("to come")
+    return gettext("now") if is_current else gettext("superseded")
+
+
+@transaction.atomic
+def _offered(resource: Resource, data: dict[str, Any], *, by: Any) -> Price:
+    """The price, or what is free, that a form says; with its audience. Raises `ValidationError`."""
+    audience = _audience(data, by)
+    how = {"by": by, "valid_from": data["valid_from"], "audience": audience}
+    if data["what"] == OfferForm.FREE:
+        quota = {name: data[name] for name in ("free_per", "free_every", "free_balance")}
+        return pricing.set_free(resource, data["free_uses"], data["currency"], **quota, **how)
+    return pricing.set_price(resource, data["amount"], data["currency"], **how)
+
+
+def _audience(data: dict[str, Any], by: Any) -> Audience | None:
+    """Whom a form says; made, if it is not there."""
+    kind, _, key = data["who"].partition(":")
+    match kind:
+        case OfferForm.KNOWN:
+            return Audience.objects.get(pk=key)
+        case OfferForm.SIGNED_IN:
+            return pricing.named(Audience.Kind.SIGNED_IN, gettext("Signed-in readers"), by=by)
+        case OfferForm.GROUP:
+            group = Group.objects.get(pk=key)
+            name = gettext("Members of %s") % group.name
+            return pricing.named(Audience.Kind.GROUP, name, by=by, group=group)
+        case OfferForm.COUPON:
+            ends = {"ends_at": data["coupon_ends"], "coupon_uses": data["coupon_uses"]}
+            name = gettext("Coupon %s") % data["coupon"]
+            return pricing.named(Audience.Kind.COUPON, name, by=by, coupon=data["coupon"], **ends)
+    return None
+
+
+def _told(resource: Resource, price: Price) -> str:
+    """What was changed, for whom and from when."""
+    said: dict[str, Any] = {"title": resource.title, "price": price, "who": price.audience}
+    if price.valid_from > timezone.now():
+        at = timezone.localtime(price.valid_from)
+        said["at"] = f"{date_format(at, 'l')}, {date_format(at, 'DATETIME_FORMAT')}"
+        said["at"] += f" {timezone.get_current_timezone_name()}"
+        if price.audience:
+            return gettext("“%(title)s”, for %(who)s: %(price)s, from %(at)s.") % said
+        return gettext("“%(title)s” will cost %(price)s, from %(at)s.") % said
+    if price.audience:
+        return gettext("“%(title)s”, for %(who)s: %(price)s, from now on.") % said
+    return gettext("“%(title)s” costs %(price)s now.") % said
 
 
 def _back(request: HttpRequest) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.http import HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Receipt
-from paywall.money import shortened
 from paywall.mounts import path_of
 
-from .base import FirstPages, ReadOnly, reference_link
+from .base import ReadOnly, reference_link
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
     ModelAdminBase = admin.ModelAdmin[Receipt]
@@ -24,41 +27,19 @@ else:
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnly, ModelAdminBase):
-    list_display = ["label", "issued_at", "title", "cost", "state", "payer", "transaction"]
-    list_filter = ["payment__state", "issued_at", "payment__account"]
-    list_select_related = ["payment"]
-    search_fields = [
-        "=number",
-        "=public_id",
-        "=payment__reference",
-        "=payment__payer",
-        "payment__url",
-    ]
-    search_help_text = _("Number, public id, transaction, wallet or URL")
-    show_full_result_count = False
-    paginator = FirstPages
     fields = ["number", "issued_at", "payment", "state", "transaction", "sold", "public_page"]
     readonly_fields = ["state", "transaction", "public_page"]
 
-    @admin.display(description=_("receipt"), ordering="number")
-    def label(self, receipt: Receipt) -> str:
-        return str(receipt)
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """There is one list of receipts: the dashboard's."""
+        site = self.admin_site.name
+        to = reverse(f"{site}:paywall_dashboard:receipts", current_app=site)
+        query = request.GET.get("q", "")
+        return HttpResponseRedirect(f"{to}?{urlencode({'q': query})}" if query else to)
 
-    @admin.display(description=_("sold"))
-    def title(self, receipt: Receipt) -> str:
-        return str(receipt.sold.get("title", ""))
-
-    @admin.display(description=_("price"), ordering="payment__price")
-    def cost(self, receipt: Receipt) -> str:
-        return receipt.payment.cost
-
-    @admin.display(description=_("state"), ordering="payment__state")
+    @admin.display(description=_("state"))
     def state(self, receipt: Receipt) -> str:
         return str(receipt.payment.get_state_display())
-
-    @admin.display(description=_("payer"), ordering="payment__payer")
-    def payer(self, receipt: Receipt) -> str:
-        return shortened(receipt.payment.payer or "–")
 
     @admin.display(description=_("transaction"))
     def transaction(self, receipt: Receipt) -> Any:

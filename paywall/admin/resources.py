@@ -12,6 +12,7 @@ from django.db.models import F, Max, OuterRef, QuerySet, Subquery, Sum
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +25,7 @@ from paywall.money import money
 
 from . import tester
 from .base import action_page, of_late
-from .forms import MeterForm
+from .forms import MeterForm, SecondsField
 from .prices import PriceChanges, PriceInline
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class SoldByFilter(admin.SimpleListFilter):
 
 
 class ResourceList(ChangeList):
-    """The list, with what its rows cost and earned of late: two queries, whatever it shows."""
+    """The list, with what its rows cost, will cost and earned of late: three queries, whatever it
+    shows."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -84,6 +86,12 @@ class ResourceList(ChangeList):
         for price in _in_force(rows):
             shown = f"{price.audience}: {price}" if price.audience else str(price)
             prices.setdefault(price.resource_id, []).append(shown)
+        to_come = Price.objects.filter(resource__in=rows, valid_from__gt=timezone.now())
+        for price in to_come.select_related("audience").order_by("valid_from", "pk"):
+            at = date_format(timezone.localtime(price.valid_from), "SHORT_DATETIME_FORMAT")
+            shown = f"{price.audience}: {price}" if price.audience else str(price)
+            said = gettext("from %(at)s: %(price)s") % {"at": at, "price": shown}
+            prices.setdefault(price.resource_id, []).append(said)
         for row in rows:
             row.prices_shown = "; ".join(prices.get(row.pk, []))
             row.earned = ", ".join(sorted(earned.get(row.pk, [])))
@@ -102,8 +110,8 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
     date_hierarchy = "created_at"
     list_select_related = ["meter"]
     show_full_result_count = False
-    inlines = [PriceInline]
-    readonly_fields = ["created_at", "updated_at", "of_object"]
+    readonly_fields = ["created_at", "updated_at", "of_object", "all_prices"]
+    change_form_template = "paywall/admin/resource_form.html"
     change_list_template = "paywall/admin/resource_list.html"
     fieldsets = [
         (None, {"fields": ["title", "slug", "description", "mime_type", "active", "listed"]}),
@@ -134,6 +142,20 @@ class ResourceAdmin(PriceChanges, ModelAdminBase):
             path("<int:pk>/price/", wrap(self.price_view), name="paywall_resource_price"),
             *super().get_urls(),
         ]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        return [] if obj else [PriceInline]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        (_none, first), *others = super().get_fieldsets(request, obj)
+        if obj is not None:
+            first = {**first, "fields": ["all_prices", *first["fields"]]}
+        return [(_none, first), *others]
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "pass_seconds":
+            return SecondsField()
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ResourceList

@@ -6,18 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import slugify
+from django.utils.translation import gettext
 
 from paywall import staff_log
-from paywall.models import Price, Resource
-
-if TYPE_CHECKING:
-    from paywall.models import Audience
+from paywall.models import Audience, Price, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,55 @@ def set_price(
     price.save()
     note(by, price, before)
     return price
+
+
+def set_free(
+    resource: Resource,
+    free_uses: int,
+    currency: str,
+    *,
+    free_per: str,
+    free_every: str,
+    free_balance: Decimal | None = None,
+    by: Any,
+    valid_from: datetime | None = None,
+    audience: Audience | None = None,
+) -> Price:
+    """So many free for an audience, or for everyone, now or from a moment on. Raises
+    `ValidationError`."""
+    at = valid_from or timezone.now()
+    audience = audience or named(Audience.Kind.EVERYONE, gettext("Everyone"), by=by)
+    before = in_force(resource, currency, at, audience)
+    price = Price(
+        resource=resource,
+        amount=Decimal(0),
+        currency=currency,
+        valid_from=at,
+        audience=audience,
+        free_uses=free_uses,
+        free_per=free_per,
+        free_every=free_every,
+        free_balance=free_balance,
+    )
+    price.full_clean()
+    price.save()
+    note(by, price, before)
+    return price
+
+
+def named(kind: str, name: str, *, by: Any, **fields: Any) -> Audience:
+    """The audience of that kind (and group, or coupon), made if it is not there."""
+    found = Audience.objects.filter(kind=kind, active=True, **fields).order_by("pk").first()
+    if found is None:
+        short = name[:90]
+        alike = Audience.objects.filter(name__startswith=short)
+        taken = set(alike.values_list("name", flat=True))
+        names = (short if n == 1 else f"{short} {n}" for n in range(1, len(taken) + 2))
+        found = Audience(kind=kind, name=next(n for n in names if n not in taken), **fields)
+        found.full_clean()
+        found.save()
+        staff_log.write(by, found, f"Made for a price: {found.get_kind_display()}")
+    return found
 
 
 def note(by: Any, price: Price, before: Price | None) -> None:

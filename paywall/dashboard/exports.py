@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.db import DatabaseError
 from django.db.models import Q, QuerySet, Sum
@@ -20,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from paywall import conf, durable
+from paywall import business_days, conf, durable
 from paywall.exceptions import LedgerUnavailable
 from paywall.models import Account, Export, Receipt, Refund, SalesDay, Transaction
 from paywall.models.exposure import in_currency
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 PERMISSION = "paywall.export_receipt"
 NOTED_EVERY = 5_000
+MONTHS = 24
+"""So many can be chosen by name; any other range in the list of receipts."""
 _TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -55,6 +58,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         kind, format_ = request.POST.get("kind", ""), request.POST.get("format", "")
         if kind not in Export.Kind.values or format_ not in Export.Format.values:
             raise Http404
+        if month := _month(request.POST.get("month", "")):
+            query = urlencode({"since": month.first, "until": month.last})
         export = Export.objects.using(durable.alias()).create(
             kind=kind,
             format=format_,
@@ -69,6 +74,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "form": form,
         "query": query,
         "is_filtered": form.is_used or bool(request.GET.get("q")),
+        "months": [_month_of(business_days.today(), back) for back in range(1, MONTHS + 1)],
         "exports": [(export, url(request, "export", export.pk)) for export in exports],
         "formats": Export.Format.choices,
         "receipts_url": url(request, "receipts"),
@@ -110,6 +116,32 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
         content_type=_TYPES[export.format],
         headers={"Content-Disposition": f'attachment; filename="{name}.{export.format}"'},
     )
+
+
+class Month(NamedTuple):
+    """In the owner's time zone."""
+
+    first: date
+    last: date
+
+    @property
+    def key(self) -> str:
+        return f"{self.first:%Y-%m}"
+
+
+def _month_of(day: date, back: int) -> Month:
+    """The month of a day, or so many before it."""
+    number = day.year * 12 + day.month - 1 - back
+    first = date(number // 12, number % 12 + 1, 1)
+    return Month(first, date((number + 1) // 12, (number + 1) % 12 + 1, 1) - timedelta(days=1))
+
+
+def _month(text: str) -> Month | None:
+    """A month as a form says it: "2026-11"."""
+    try:
+        return _month_of(date.fromisoformat(f"{text}-01"), 0) if text else None
+    except ValueError as error:
+        raise Http404 from error
 
 
 def _get(request: HttpRequest, pk: int) -> Export:

@@ -75,8 +75,15 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "export_url": f"{exports}?{urlencode(asked)}",
         "dashboard_url": url(request, "index"),
         "is_filtered": bool(asked),
+        "failed_url": _among_payments(request.GET.get("q", "")),
     }
     return page(request, "receipts.html", context, fragment=wants_fragment(request))
+
+
+def _among_payments(text: str) -> str:
+    """Where what was searched for is looked for among all payments, failed ones too."""
+    where = admin_url("paywall_payment_changelist")
+    return f"{where}?{urlencode({'q': text})}" if where and text else ""
 
 
 def _newest_change() -> str:

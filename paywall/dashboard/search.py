@@ -36,7 +36,7 @@ class FilterForm(forms.Form):
         required=False,
         max_length=300,
         widget=forms.TextInput(attrs={"type": "search"}),
-        help_text=_("A receipt's number or id, a transaction, a wallet, a URL or a user."),
+        help_text=_("A receipt's number or id, a transaction, a wallet, a URL, a title or a user."),
     )
     since = forms.DateField(
         label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"})
@@ -138,7 +138,10 @@ def _named(text: str) -> Q:
         Q(**{user_model.USERNAME_FIELD: text})
         | Q(**{f"{user_model.get_email_field_name()}__iexact": text})
     )
-    return Q(public_id=text) | Q(payment__user__in=list(users.values_list("pk", flat=True)[:100]))
+    if known := list(users.values_list("pk", flat=True)[:100]):
+        return Q(public_id=text) | Q(payment__user__in=known)
+    titled = _resources(text)
+    return Q(payment__resource__in=titled) if titled else Q(public_id=text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_every_list_opens(owner, item, model):
     payment, _ = claim(item)
     ledger.settling([payment], 1, "default")
     ledger.settled([payment], BLOCK.reference)
-    assert owner.get(f"/admin/paywall/{model}/").status_code == 200
+    assert owner.get(f"/admin/paywall/{model}/", follow=True).status_code == 200
     assert owner.get(f"/admin/paywall/{model}/?q=0x9965").status_code in (200, 302)
 
 
@@ -100,33 +101,24 @@ def test_a_resource_is_made_with_its_price(owner, account):
 
 
 def test_a_price_is_superseded_in_the_admin_not_edited(owner, item):
-    old = item.prices.get()
     page = owner.get(f"/admin/paywall/resource/{item.pk}/change/").content.decode()
     assert 'name="prices-0-amount"' not in page  # history is text
-    data = (
-        RESOURCE
-        | {"title": "Item", "slug": "item"}
-        | price_rows(
-            {"id": old.pk, "resource": item.pk}, {"amount": "0.05", "currency": "USD"}, initial=1
-        )
-        | now_fields(1)
-    )
-    response = owner.post(f"/admin/paywall/resource/{item.pk}/change/", data)
-    assert response.status_code == 302, errors(response)
+    price = f"/admin/paywall/resource/{item.pk}/price/"
+    assert f'href="{price}" data-dialog' in page
+    old = item.prices.get()
+    assert owner.post(price, {"amount": "0.05", "currency": "USD"}).status_code == 302
     assert item.prices.count() == 2
     old.refresh_from_db()
     assert old.amount == Decimal("0.01")
+    page = owner.get(f"/admin/paywall/resource/{item.pk}/change/").content.decode()
+    rows = re.findall(r"<tr><td>(.*?)</td><td>everyone</td><td>.*?</td><td>(.*?)</td></tr>", page)
+    assert rows == [("0.05 USD", "now"), ("0.01 USD", "superseded")]
 
 
 def test_a_price_that_nobody_could_pay_is_refused(owner, item):
-    data = (
-        RESOURCE
-        | {"title": "Item", "slug": "item"}
-        | price_rows({"amount": "0.05", "currency": "EUR"})
-        | now_fields(0)
-    )
-    response = owner.post(f"/admin/paywall/resource/{item.pk}/change/", data)
-    assert "no enabled account in EUR" in errors(response)
+    price = f"/admin/paywall/resource/{item.pk}/price/"
+    page = owner.post(price, {"amount": "0.05", "currency": "EUR"}).content.decode()
+    assert "no enabled account in EUR" in page
 
 
 def test_a_pass_without_its_duration_is_refused(owner, item):
@@ -140,7 +132,7 @@ def test_the_list_of_resources_costs_the_same_however_many(
 ):
     for number in range(30):
         make_resource(f"r{number}")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         owner.get("/admin/paywall/resource/")
 
 
@@ -267,9 +259,9 @@ def test_receipts_are_read_only_and_found(owner, item):
     receipt = Receipt.objects.get()
     page = owner.get(f"/admin/paywall/receipt/{receipt.pk}/change/").content.decode()
     assert f"/paywall/receipts/{receipt.public_id}/" in page
-    for query in (BLOCK.reference, payment.payer, "1", "testserver"):
-        response = owner.get(f"/admin/paywall/receipt/?q={query}")
-        assert response.context["cl"].result_count == 1, query
+    for query in (BLOCK.reference, payment.payer, "1"):
+        response = owner.get(f"/admin/paywall/receipt/?q={query}", follow=True)
+        assert [found for found, _link in response.context["rows"]] == [receipt], query
     assert owner.post(f"/admin/paywall/receipt/{receipt.pk}/delete/").status_code == 403
 
 

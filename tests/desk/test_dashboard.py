@@ -167,7 +167,15 @@ def test_a_receipt_is_found_by_what_people_have_of_it(owner, sold, make_resource
     ]
     for text in texts:
         assert listed(owner, q=text) == [wanted.pk], text
+    assert listed(owner, q="item") == [wanted.pk], "by its title, or part of it"
     assert listed(owner, q="nobody") == []
+
+
+def test_what_is_not_found_may_have_failed(owner, sold):
+    sold("one")
+    page = owner.get("/dashboard/receipts/?q=nobody").content.decode()
+    assert "has to be whole" in page
+    assert '<a href="/admin/paywall/payment/?q=nobody">' in page
 
 
 def test_receipts_are_filtered_by_anything(owner, sold, make_resource):

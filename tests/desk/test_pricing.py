@@ -9,10 +9,13 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from paywall.catalog import pricing
 from paywall.models import Audience, Price, Resource, attach_prices
@@ -193,31 +196,24 @@ def form(resource: Resource, *prices: dict[str, object], **changes: object) -> d
     return data
 
 
-def test_the_form_logs_prices_and_what_else_changes_money(owner, item):
+def test_prices_and_what_else_changes_money_are_logged(owner, item):
     url = reverse("admin:paywall_resource_change", args=[item.pk])
-    data = form(item, {"amount": "0.02", "currency": "USD"}, policy="before")
-    assert owner.post(url, data).status_code == 302
+    assert owner.post(url, form(item, policy="before")).status_code == 302
+    owner.post(price_url(item), {"amount": "0.02", "currency": "USD"})
     assert {"policy: after → before", "Price: 0.01 USD → 0.02 USD"} <= set(log())
-    page = owner.get(url).content.decode()
-    assert "superseded" in page
 
 
-def test_a_free_quota_is_made_in_the_form(owner, item):
-    audience = Audience.objects.create(name="All", kind="everyone")
+def test_a_passs_duration_is_typed_in_days(owner, item):
     url = reverse("admin:paywall_resource_change", args=[item.pk])
-    quota = {
-        "amount": "0",
-        "currency": "USD",
-        "audience": audience.pk,
-        "free_uses": "3",
-        "free_per": "address",
-        "free_every": "day",
-    }
-    assert owner.post(url, form(item, quota)).status_code == 302
-    assert "3 free for each network address range" in log()[-1]
-    bad = {"amount": "0", "currency": "USD"}
-    page = owner.post(url, form(item, bad)).content.decode()
-    assert "A price is more than zero; or zero for an audience" in page
+    days = {"access": "period", "pass_seconds_0": "30", "pass_seconds_1": "86400"}
+    assert owner.post(url, form(item, **days)).status_code == 302
+    item.refresh_from_db()
+    assert item.pass_seconds == 30 * 86_400
+    page = owner.get(url).content.decode()
+    assert 'name="pass_seconds_0" value="30"' in page
+    assert '<option value="86400" selected>days' in page
+    too_long = owner.post(url, form(item, **{**days, "pass_seconds_0": "100000"}))
+    assert "less than or equal to" in too_long.content.decode()
 
 
 def test_an_audience_is_logged_with_before_and_after(owner, db):
@@ -427,3 +423,115 @@ def test_the_tester_says_why_a_url_answers_503(owner, make_resource):
     Resource.objects.update(active=False)
     assert "is not active" in look_up(owner, "/free/sync/").content.decode()
     assert resource.pk
+
+
+# ------------------------------------------------------- One form for price, time, audience
+
+
+FREE = {"what": "free", "currency": "USD", "free_uses": "3"}
+
+
+def asked(owner, item, **typed):
+    return owner.post(price_url(item), {"amount": "1", "currency": "USD", **typed}, follow=True)
+
+
+def test_three_free_a_day_take_one_form(owner, item):
+    owner.post(price_url(item), {**FREE, "free_per": "address", "free_every": "day"})
+    price = Price.objects.latest("pk")
+    assert (price.free_uses, price.free_per) == (3, "address")
+    assert (price.audience.kind, price.audience.name) == ("everyone", "Everyone")
+    assert [Client().get("/item/").status_code for _ in range(4)] == [200, 200, 200, 402]
+
+
+def test_what_a_wallet_must_have_for_them(owner, item):
+    owner.post(price_url(item), {**FREE, "free_per": "wallet", "free_balance": "5"})
+    assert Price.objects.latest("pk").free_balance == 5
+    owner.post(price_url(item), {**FREE, "free_per": "address", "free_balance": "5"})
+    assert Price.objects.latest("pk").free_balance is None, "it is asked of wallets alone"
+    assert "3 free for each network address range" in log()[-1]
+
+
+def test_what_it_costs_is_not_asked_then(owner, item):
+    owner.post(price_url(item), {**FREE, "amount": "0.01", "currency": "EUR"})
+    assert Price.objects.latest("pk").free_uses == 3
+
+
+def test_a_second_one_is_for_the_same_audience(owner, item, make_resource):
+    owner.post(price_url(item), FREE)
+    owner.post(price_url(make_resource("other")), FREE)
+    assert Audience.objects.count() == 1
+
+
+def test_signed_in_readers_pay_less(owner, item):
+    asked(owner, item, who="signed_in", amount="0.005")
+    price = Price.objects.latest("pk")
+    assert (price.audience.kind, price.amount) == ("signed_in", Decimal("0.005"))
+    page = owner.get(price_url(item)).content.decode()
+    assert "Signed-in readers: 0.005 USD" in page
+    assert f'value="audience:{price.audience_id}"' in page, "it is chosen the next time"
+    assert 'value="signed_in"' not in page
+
+
+def test_members_of_a_group(owner, item):
+    group = Group.objects.create(name="Friends")
+    asked(owner, item, who=f"group:{group.pk}", amount="0.002")
+    audience = Price.objects.latest("pk").audience
+    assert (audience.group, audience.name) == (group, "Members of Friends")
+
+
+def test_a_coupon_until_may(owner, item):
+    ends = timezone.localtime() + timedelta(days=30)
+    said = {"who": "coupon", "coupon": "SPRING26", "coupon_ends": f"{ends:%Y-%m-%dT%H:%M}"}
+    asked(owner, item, **said, amount="0.005", coupon_uses="100")
+    audience = Price.objects.latest("pk").audience
+    assert (audience.coupon, audience.coupon_uses) == ("SPRING26", 100)
+    assert audience.ends_at is not None
+    assert abs(audience.ends_at - ends) < timedelta(minutes=1)
+    told = asked(owner, item, **said).content.decode()
+    assert "There is such a coupon already" in told
+    assert Audience.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"amount": ""}, "What shall it cost?"),
+        ({"what": "free", "free_uses": ""}, "How many are free?"),
+        ({"who": "coupon"}, "Which word do buyers bring?"),
+        ({"who": "coupon", "coupon": "X", "coupon_ends": "2020-01-01T00:00"}, "That is past."),
+        ({"who": "audience:99"}, "Select a valid choice"),
+    ],
+)
+def test_what_is_missing_is_said_and_nothing_is_made(owner, item, typed, said):
+    assert said in asked(owner, item, **typed).content.decode()
+    assert item.prices.count() == 1
+    assert not Audience.objects.exists()
+
+
+def test_a_slip_of_a_zero_is_asked_about_once(owner, item):
+    told = asked(owner, item, amount="1000").content.decode()
+    assert "100,000 times as much" in told
+    assert item.current_price().amount == Decimal("0.01")
+    asked(owner, item, amount="1000", meant="1000")
+    assert item.current_price().amount == Decimal(1000)
+    assert "10,000th of it" in asked(owner, item, amount="0.1").content.decode()
+
+
+def test_it_says_when_monday_is(owner, item):
+    monday = timezone.localtime() + timedelta(days=7 - timezone.localtime().weekday())
+    page = asked(owner, item, amount="0.02", valid_from=f"{monday:%Y-%m-%dT08:00}")
+    told = page.content.decode()
+    assert "will cost 0.02 USD, from Monday" in told
+    listed = owner.get("/admin/paywall/resource/").content.decode()
+    assert f"from {date_format(monday, 'SHORT_DATE_FORMAT')} 8 a.m.: 0.02 USD" in listed
+
+
+def test_who_may_not_add_audiences_chooses_among_them(client, item):
+    editor = User.objects.create_user("editor", is_staff=True)
+    permissions = ("view_resource", "change_resource", "add_price")
+    editor.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client.force_login(editor)
+    page = client.get(price_url(item)).content.decode()
+    assert 'value="signed_in"' not in page
+    assert 'value="coupon"' not in page
+    assert "Select a valid choice" in asked(client, item, who="signed_in").content.decode()

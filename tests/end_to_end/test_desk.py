@@ -159,6 +159,8 @@ def test_a_price_is_changed_where_the_eye_is(chrome, busy):
     assert [what for what in desk.violations() if _is_ours(what)] == []
     dialog.locator("[name=amount]").fill("0.03")
     dialog.locator("[type=submit]").click()
+    page.wait_for_selector("text=If you mean it, save once more")
+    page.locator(".paywall-price-form [type=submit]").click()
     page.wait_for_selector("text=costs 0.03 USD now")
     assert "0.03 USD" in page.locator("a[data-dialog]").first.inner_text()
     assert desk.complaints == []

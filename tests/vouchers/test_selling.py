@@ -295,7 +295,7 @@ def test_it_is_in_the_books(paid, owner):
         "/admin/paywall/account/",
         f"/admin/paywall/account/{paid.account_id}/change/",
     ):
-        response = owner.get(page)
+        response = owner.get(page, follow=True)
         assert response.status_code == 200, page
     assert "Test vouchers" in owner.get("/dashboard/").content.decode()
     export = owner.post("/dashboard/exports/", {"kind": "receipts", "format": "csv"})

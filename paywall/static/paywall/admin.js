@@ -2,6 +2,7 @@
 "use strict";
 
 addEventListener("click", async (event) => {
+  if (event.target.closest("[data-close]")) return event.target.closest("dialog").close();
   const link = event.target.closest("a[data-dialog]");
   const dialog = document.getElementById("paywall-dialog");
   if (!link || !dialog || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -10,5 +11,5 @@ addEventListener("click", async (event) => {
   if (!response.ok) { location.assign(link.href); return; }
   dialog.innerHTML = await response.text();
   dialog.showModal();
-  dialog.querySelector("input:not([type=hidden])")?.select();
+  dialog.querySelector("[name=amount]")?.select();
 });

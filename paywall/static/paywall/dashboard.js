@@ -20,14 +20,15 @@
       const lying = kind === "bar";
       const number = (value) => value.toLocaleString(language) + (unit ? " " + unit : "");
       const short = (text) => (text.length > 28 ? text.slice(0, 27) + "…" : text);
-      const scale = { ticks: { color: ink }, grid: { color: line } };
+      const money = { display: Boolean(unit), text: unit, color: ink };
+      const scale = { ticks: { color: ink }, grid: { color: line }, title: money };
       const names = { ticks: { color: ink, autoSkip: !lying }, grid: { display: false } };
       if (lying) names.ticks.callback = (value, index) => short(labels[index]);
       drawn.push(new Chart(canvas, {
         type: kind,
         data: { labels, datasets: [{
           data: values, borderColor: accent, backgroundColor: lying ? accent : accent + "33",
-          fill: !lying, tension: 0.25, pointRadius: labels.length > 40 ? 0 : 3, borderWidth: 2,
+          fill: !lying, pointRadius: labels.length > 40 ? 0 : 3, borderWidth: 2,
           maxBarThickness: 22,
         }] },
         options: {
