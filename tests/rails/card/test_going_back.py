@@ -273,7 +273,8 @@ def test_it_is_in_the_books(payment, admin_client, client):
 
 def test_fees_are_on_the_dashboard_and_in_the_months(payment, admin_client):
     rollups.rebuild()
-    assert "0.33 USD of it kept as fees" in admin_client.get("/dashboard/?period=7").content.decode()
+    page = admin_client.get("/dashboard/?period=7").content.decode()
+    assert "0.33 USD of it kept as fees" in page
     (row,) = exports.month_table("")[1]
     assert [str(value) for value in row[-2:]] == ["0.33", "0.67"]
 
