@@ -23,6 +23,8 @@ from paywall.money import shortened
 from paywall.rails import registry
 from paywall.rails.base import ShowsAccounts
 
+from .base import OnlyUnused
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -97,7 +99,7 @@ def filled_in(coin: Coin, wallet: str, *, enabled: bool = True) -> Any:
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdminBase):
+class AccountAdmin(OnlyUnused, ModelAdminBase):
     list_display = ["coin", "paid_to", "currency", "order", "enabled", "standing"]
     list_editable = ["order", "enabled"]
     list_filter = ["enabled", "rail", "network", "currency"]

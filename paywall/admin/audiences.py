@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from paywall import staff_log
 from paywall.models import Audience, FreeUse, Price
 
-from .base import ReadOnly
+from .base import OnlyUnused, ReadOnly
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -28,7 +28,7 @@ else:
 
 
 @admin.register(Audience)
-class AudienceAdmin(AudienceAdminBase):
+class AudienceAdmin(OnlyUnused, AudienceAdminBase):
     list_display = ["name", "kind", "group", "uses", "ends_at", "active"]
     list_filter = ["kind", "active"]
     list_select_related = ["group"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.paginator import Paginator
+from django.db.models import PROTECT
 from django.utils.html import format_html
 
 from paywall import business_days
@@ -16,7 +17,7 @@ from paywall.rails import registry
 
 if TYPE_CHECKING:
     from django.contrib import admin
-    from django.db.models import QuerySet
+    from django.db.models import Model, QuerySet
     from django.forms import BaseForm
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
@@ -37,6 +38,24 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class OnlyUnused:
+    """What payments, prices or orders refer to cannot be deleted, so nobody is offered to: its form
+    and its list have a switch instead. One row at a time; nothing is deleted in bulk."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        may: bool = super().has_delete_permission(request, obj)  # type: ignore[misc]
+        return may and obj is not None and not _is_in_use(obj)
+
+
+def _is_in_use(obj: Model) -> bool:
+    """Whether a row that is kept refers to it."""
+    return any(
+        relation.related_model._base_manager.filter(**{relation.field.name: obj}).exists()
+        for relation in obj._meta.related_objects
+        if relation.on_delete is PROTECT
+    )
 
 
 def action_page(

@@ -16,6 +16,8 @@ from paywall import conf, ledger, staff_log
 from paywall.ledger import gifts
 from paywall.models import Gift, Meter, Resource
 
+from .base import OnlyUnused
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -28,7 +30,7 @@ else:
 
 
 @admin.register(Meter)
-class MeterAdmin(MeterAdminBase):
+class MeterAdmin(OnlyUnused, MeterAdminBase):
     list_display = ["name", "uses", "per", "resources_of", "active"]
     search_fields = ["name"]
     fields = ["name", "uses", "per", "most_of_network", "active", "resources_of"]
@@ -51,7 +53,7 @@ class MeterAdmin(MeterAdminBase):
 
 
 @admin.register(Gift)
-class GiftAdmin(GiftAdminBase):
+class GiftAdmin(OnlyUnused, GiftAdminBase):
     list_display = ["resource", "created_at", "by", "readers", "expires_at", "revoked_at"]
     list_filter = ["created_at", "revoked_at"]
     list_select_related = ["resource", "by"]

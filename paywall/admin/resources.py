@@ -24,7 +24,7 @@ from paywall.models.exposure import in_currency
 from paywall.money import money
 
 from . import tester
-from .base import action_page, of_late
+from .base import OnlyUnused, action_page, of_late
 from .forms import MeterForm, SecondsField
 from .prices import PriceChanges, PriceInline
 
@@ -99,7 +99,7 @@ class ResourceList(ChangeList):
 
 
 @admin.register(Resource)
-class ResourceAdmin(PriceChanges, ModelAdminBase):
+class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
     list_display = [
         *("title", "price", "settlement", "opens", "sales", "revenue", "last_sale"),
         *("sold_by", "active"),

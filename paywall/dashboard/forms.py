@@ -10,8 +10,8 @@ from django.contrib import messages
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from paywall import staff_log
-from paywall.models import Payment, Refund
+from paywall import durable, staff_log
+from paywall.models import AccessPass, Payment, Refund
 from paywall.settlement import refunds
 
 if TYPE_CHECKING:
@@ -53,8 +53,13 @@ class RefundForm(forms.Form):
         super().__init__(*args, **kwargs)
         if len(payments) > 1:
             del self.fields["amount"], self.fields["sent_in"], self.fields["sender"]
-        elif not refunds.can_send(payments):
-            self.fields["sent_in"].required = True
+        else:
+            left = in_token(refunds.remaining(payments[0]), payments[0].taken_offer)
+            self.fields["amount"].widget.attrs["placeholder"] = left
+            self.fields["sent_in"].required = not refunds.can_send(payments)
+        passes = AccessPass.objects.using(durable.alias())
+        if not passes.filter(payment__in=payments, revoked_at=None).exists():
+            del self.fields["revoke_pass"]  # nothing was sold that stays open
         self.payments = payments
 
     def clean_seen(self) -> dict[str, str]:
@@ -89,7 +94,7 @@ class RefundForm(forms.Form):
                     self.cleaned_data["reason"],
                     by=user,
                     seen=seen,
-                    revoke_pass=self.cleaned_data["revoke_pass"],
+                    revoke_pass=self.cleaned_data.get("revoke_pass", False),
                     sent_in=self.cleaned_data.get("sent_in", ""),
                     sender=self.cleaned_data.get("sender", ""),
                 )

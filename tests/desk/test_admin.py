@@ -16,6 +16,7 @@ from paywall import ledger
 from paywall.ledger import gifts
 from paywall.models import (
     Account,
+    Audience,
     Carriage,
     Cursor,
     FacilitatorHealth,
@@ -343,3 +344,30 @@ def test_resources_are_put_under_a_metered_month(owner, make_resource):
     assert Resource.objects.filter(meter=meter).count() == 2
     owner.post("/admin/paywall/resource/", {**form, "meter": ""})
     assert Resource.objects.filter(meter=meter).count() == 0
+
+
+def test_what_was_sold_is_deactivated_not_deleted(owner, item, make_resource):
+    claim(item)
+    unsold = make_resource("unsold")
+    for resource, is_offered in ((item, False), (unsold, True)):
+        page = owner.get(f"/admin/paywall/resource/{resource.pk}/change/").content.decode()
+        assert ('class="deletelink"' in page) is is_offered
+    assert owner.post(f"/admin/paywall/resource/{item.pk}/delete/").status_code == 403
+    assert owner.post(f"/admin/paywall/resource/{unsold.pk}/delete/", {"post": "yes"}).url
+    assert not Resource.objects.filter(slug="unsold").exists()
+    assert "delete_selected" not in owner.get("/admin/paywall/resource/").content.decode()
+
+
+def test_an_audience_with_a_price_is_not_deleted(owner, item):
+    audience = Audience.objects.create(name="Friends", kind="signed_in")
+    url = f"/admin/paywall/audience/{audience.pk}/change/"
+    assert 'class="deletelink"' in owner.get(url).content.decode()
+    Price.objects.create(resource=item, amount=Decimal("0.005"), audience=audience)
+    assert 'class="deletelink"' not in owner.get(url).content.decode()
+
+
+def test_an_account_that_was_paid_to_is_not_deleted(owner, item, account):
+    url = f"/admin/paywall/account/{account.pk}/change/"
+    assert 'class="deletelink"' in owner.get(url).content.decode()
+    claim(item)
+    assert 'class="deletelink"' not in owner.get(url).content.decode()

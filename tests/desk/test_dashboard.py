@@ -425,3 +425,15 @@ def test_what_is_on_readers_balances_is_shown(owner, sold):
     assert "On readers&#x27; balances, USD" in page or "On readers' balances, USD" in page
     assert ">12.50<" in page
     assert "balances, EUR" not in page
+
+
+@pytest.mark.parametrize("access", ["request", "forever"])
+def test_a_pass_is_offered_to_be_revoked_where_one_was_sold(owner, sold, item, access):
+    item.access = access
+    item.save()
+    receipt = sold("one", resource=item)
+    if access == "forever":
+        AccessPass.objects.create(payment=receipt.payment, resource=item, holder="a")
+    page = owner.get(f"/dashboard/receipts/{receipt.pk}/").content.decode()
+    assert ("refund-revoke_pass" in page) is (access == "forever")
+    assert 'placeholder="0.01 USDC"' in page
