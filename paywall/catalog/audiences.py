@@ -74,6 +74,12 @@ def _may_guess(request: HttpRequest, sale: ForSale) -> bool:
     return True
 
 
+def is_coupon_idle(request: HttpRequest, sale: ForSale) -> bool:
+    """Whether the request brings a coupon that makes nothing cheaper: it is wrong, over or used up,
+    or the buyer pays less without it. `sale` is as it is sold to this one."""
+    return bool(_coupon(request)) and not any(offer.for_coupon for offer in sale.offers)
+
+
 def _coupon(request: HttpRequest) -> str:
     return request.META.get(COUPON) or request.GET.get(COUPON_PARAMETER) or ""
 

@@ -34,6 +34,8 @@ def challenge(
     next_ = opened_at(sale.access, url)
     context = page.context_for(request, sale, url, audiences.url_to_keep(request), nonce, next_)
     context["teaser"] = page.escaped(teaser)
+    context["free_again"] = getattr(request, "paywall_free_again", None)
+    context["is_coupon_idle"] = audiences.is_coupon_idle(request, sale)
     if is_preview:
         context["script"] = ""
     text = render_to_string("paywall/payment_required.html", context, request)

@@ -73,11 +73,14 @@ def take_free(request: HttpRequest, free: tuple[Free, ...]) -> Taken | None:
         holder = _holder(request, quota.per)
         if holder is None or not _has_enough(holder, quota):
             continue
-        day = business_days.today().isoformat()
-        period = day if quota.every == Price.FreeEvery.DAY else "ever"
-        taken = _take(quota, holder, period)
+        today = business_days.today()
+        is_daily = quota.every == Price.FreeEvery.DAY
+        taken = _take(quota, holder, today.isoformat() if is_daily else "ever")
         if taken is not None:
             return taken
+        if is_daily:
+            # For the page that asks for money now.
+            request.paywall_free_again = business_days.bounds(today, today)[1]  # type: ignore[attr-defined]
     return None
 
 
