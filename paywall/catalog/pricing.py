@@ -39,14 +39,10 @@ def set_price(
 ) -> Price:
     """Supersede a resource's price, now or from a moment on. Raises `ValidationError`."""
     at = valid_from or timezone.now()
-    before = in_force(resource, currency, at, audience)
     price = Price(
         resource=resource, amount=amount, currency=currency, valid_from=at, audience=audience
     )
-    price.full_clean()
-    price.save()
-    note(by, price, before)
-    return price
+    return _put(price, by)
 
 
 def set_free(
@@ -65,7 +61,6 @@ def set_free(
     `ValidationError`."""
     at = valid_from or timezone.now()
     audience = audience or named(Audience.Kind.EVERYONE, gettext("Everyone"), by=by)
-    before = in_force(resource, currency, at, audience)
     price = Price(
         resource=resource,
         amount=Decimal(0),
@@ -77,6 +72,12 @@ def set_free(
         free_every=free_every,
         free_balance=free_balance,
     )
+    return _put(price, by)
+
+
+def _put(price: Price, by: Any) -> Price:
+    """A new price, in the log beside what it supersedes. Raises `ValidationError`."""
+    before = in_force(price.resource, price.currency, price.valid_from, price.audience)
     price.full_clean()
     price.save()
     note(by, price, before)
