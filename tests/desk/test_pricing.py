@@ -472,6 +472,15 @@ def test_signed_in_readers_pay_less(owner, item):
     assert 'value="signed_in"' not in page
 
 
+def test_who_has_a_price_and_gets_a_quota_has_the_quota_alone(owner, item):
+    asked(owner, item, who="signed_in", amount="0.005")
+    audience = Price.objects.latest("pk").audience_id
+    page = owner.post(price_url(item), {**FREE, "who": f"audience:{audience}"}, follow=True)
+    assert "For Signed-in readers this takes the place of: 0.005 USD." in page.content.decode()
+    page = owner.post(price_url(item), {**FREE, "who": f"audience:{audience}"}, follow=True)
+    assert "takes the place of" not in page.content.decode()
+
+
 def test_members_of_a_group(owner, item):
     group = Group.objects.create(name="Friends")
     asked(owner, item, who=f"group:{group.pk}", amount="0.002")
