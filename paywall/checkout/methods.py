@@ -119,11 +119,14 @@ class TakesPeople(Protocol):
     def payment_methods(self) -> Sequence[PaymentMethod]: ...
 
 
+PAID_AHEAD = ("paywall.checkout.balance.FromBalance", "paywall.checkout.balance.Bundle")
+"""Methods of ours that are no rail's; they know this module, and are known to it by name."""
+
+
 @conf.kept
 def all_() -> tuple[PaymentMethod, ...]:
     """Every method. Raises `ImproperlyConfigured`, naming the setting."""
-    from .balance import Bundle, FromBalance  # which are methods too
-
+    paid_ahead = extensions.made("PAYMENT_METHODS", PAID_AHEAD, PaymentMethod)
     ours = [method for rail in registry.who_can(TakesPeople) for method in rail.payment_methods()]
     more = extensions.by_name("PAYMENT_METHODS", conf.get().payment_methods, PaymentMethod)
-    return (FromBalance(), Bundle(), *ours, *more.values())
+    return (*paid_ahead, *ours, *more.values())
