@@ -174,6 +174,12 @@ class Refused(PaywallError):
         super().__init__(f"{self.code}: {self.detail}")
 
 
+def malformed(why: str, *, status: int = 400) -> Refused:
+    """What is no well-formed payment; `why` says which part of it, not what that holds."""
+    usual = SENTENCES[Code.INVALID_PAYLOAD].removesuffix(".")
+    return Refused(Code.INVALID_PAYLOAD, f"{usual}: {why}.", status=status)
+
+
 class Retry(StrEnum):
     """Whether it makes sense to pay again, and how."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.paginator import Paginator
 from django.db.models import PROTECT
+from django.urls import reverse
 from django.utils.html import format_html
 
 from paywall import business_days
@@ -56,6 +57,12 @@ def _is_in_use(obj: Model) -> bool:
         for relation in obj._meta.related_objects
         if relation.on_delete is PROTECT
     )
+
+
+def dashboards(model_admin: admin.ModelAdmin[Any], page: str) -> str:
+    """The URL of a page of the dashboard, as this admin site has it mounted."""
+    site = model_admin.admin_site.name
+    return reverse(f"{site}:paywall_dashboard:{page}", current_app=site)
 
 
 def action_page(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpResponseRedirect
-from django.urls import include, path, reverse
+from django.urls import include, path
 
 from paywall.models import Dashboard
 
-from .base import ReadOnly
+from .base import ReadOnly, dashboards
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -31,8 +31,4 @@ class DashboardAdmin(ReadOnly, DashboardAdminBase):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return HttpResponseRedirect(
-            reverse(
-                f"{self.admin_site.name}:paywall_dashboard:index", current_app=self.admin_site.name
-            )
-        )
+        return HttpResponseRedirect(dashboards(self, "index"))

@@ -32,6 +32,22 @@ class CurrencyField(forms.CharField):
         return (super().to_python(value) or "").upper()
 
 
+class AmountField(forms.DecimalField):
+    """An amount of a currency, as fine as a price can be."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        least = Decimal("0.00000001")
+        super().__init__(max_digits=20, decimal_places=8, min_value=least, **kwargs)
+
+
+class MomentField(forms.DateTimeField):
+    """A day and a time, which may be left empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
+        super().__init__(required=False, widget=widget, **kwargs)
+
+
 UNITS = ((86_400, _("days")), (3_600, _("hours")), (60, _("minutes")), (1, _("seconds")))
 """Of time, the longest first, in seconds."""
 
@@ -87,12 +103,7 @@ class SecondsField(forms.MultiValueField):
 class WhenForm(forms.Form):
     """From when on it holds."""
 
-    valid_from = forms.DateTimeField(
-        label=_("From"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text=_("Empty: from now on."),
-    )
+    valid_from = MomentField(label=_("From"), help_text=_("Empty: from now on."))
 
     def clean_valid_from(self) -> datetime | None:
         at: datetime | None = self.cleaned_data["valid_from"]
@@ -113,13 +124,7 @@ def _check_payable(form: forms.BaseForm, cleaned: dict[str, Any], name: str | No
 class PriceForm(WhenForm):
     """A price in place of another."""
 
-    amount = forms.DecimalField(
-        label=_("Amount"),
-        max_digits=20,
-        decimal_places=8,
-        min_value=Decimal("0.00000001"),
-        max_value=Decimal(MOST),
-    )
+    amount = AmountField(label=_("Amount"), max_value=Decimal(MOST))
     currency = CurrencyField()
     field_order = ["amount", "currency", "valid_from"]
 
@@ -162,12 +167,9 @@ class OfferForm(PriceForm):
         required=False,
         initial=Price.FreeEvery.DAY,
     )
-    free_balance = forms.DecimalField(
+    free_balance = AmountField(
         label=_("Least balance"),
         required=False,
-        min_value=Decimal("0.00000001"),
-        max_digits=20,
-        decimal_places=8,
         help_text=_("What a wallet must have for it: anybody makes any number of empty ones."),
     )
     coupon = forms.CharField(
@@ -176,12 +178,7 @@ class OfferForm(PriceForm):
         max_length=64,
         help_text=_("Brought as ?coupon=… or in the header Paywall-Coupon."),
     )
-    coupon_ends = forms.DateTimeField(
-        label=_("Good until"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text=_("Empty: until you end it."),
-    )
+    coupon_ends = MomentField(label=_("Good until"), help_text=_("Empty: until you end it."))
     coupon_uses = forms.IntegerField(
         label=_("Good for so many payments"),
         required=False,
@@ -287,11 +284,8 @@ class RaiseForm(WhenForm):
 class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
     """How one object is sold: its resource, with the price beside it."""
 
-    amount = forms.DecimalField(
+    amount = AmountField(
         label=_("Price"),
-        max_digits=20,
-        decimal_places=8,
-        min_value=Decimal("0.00000001"),
         max_value=Decimal(MOST),
         help_text=_("Another amount supersedes the price from now on."),
     )

@@ -111,7 +111,9 @@ class PriceChanges(MixinBase):
                     form.add_error(None, ValidationError(error.messages))
             if form.is_valid():
                 messages.success(request, _told(resource, price))
-                if (former := _of_another_kind(price)) is not None:
+                former = price.supersedes
+                if former is not None and bool(former.free_uses) != bool(price.free_uses):
+                    # An audience has a price or a quota, one at a time.
                     text = _("For %(who)s this takes the place of: %(price)s.")
                     messages.warning(request, text % {"who": price.audience, "price": former})
                 return HttpResponseRedirect(back)
@@ -236,18 +238,6 @@ def _audience(data: dict[str, Any], by: Any) -> Audience | None:
             name = gettext("Coupon %s") % data["coupon"]
             return pricing.named(Audience.Kind.COUPON, name, by=by, coupon=data["coupon"], **ends)
     return None
-
-
-def _of_another_kind(price: Price) -> Price | None:
-    """A price that a quota took the place of, or a quota that a price did: an audience has one of
-    them at a time."""
-    same = Price.objects.filter(
-        resource=price.resource, audience=price.audience, currency=price.currency
-    )
-    earlier = same.filter(valid_from__lte=price.valid_from).exclude(pk=price.pk)
-    former = earlier.order_by("-valid_from", "-pk").first()
-    is_another = former is not None and bool(former.free_uses) != bool(price.free_uses)
-    return former if is_another else None
 
 
 def _told(resource: Resource, price: Price) -> str:

@@ -7,14 +7,13 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.http import HttpResponseRedirect
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from paywall.models import Receipt
 from paywall.mounts import path_of
 
-from .base import ReadOnly, reference_link
+from .base import ReadOnly, dashboards, reference_link
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -32,8 +31,7 @@ class ReceiptAdmin(ReadOnly, ModelAdminBase):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """There is one list of receipts: the dashboard's."""
-        site = self.admin_site.name
-        to = reverse(f"{site}:paywall_dashboard:receipts", current_app=site)
+        to = dashboards(self, "receipts")
         query = request.GET.get("q", "")
         return HttpResponseRedirect(f"{to}?{urlencode({'q': query})}" if query else to)
 

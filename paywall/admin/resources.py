@@ -49,6 +49,11 @@ def _in_force(resources: list[Resource]) -> QuerySet[Price]:
     return prices.select_related("audience").order_by(in_order, "-valid_from", "-pk")
 
 
+def _shown(price: Price) -> str:
+    """A price, and whom it is for if not for everyone."""
+    return f"{price.audience}: {price}" if price.audience else str(price)
+
+
 class SoldByFilter(admin.SimpleListFilter):
     """How a resource finds its way to buyers."""
 
@@ -84,13 +89,11 @@ class ResourceList(ChangeList):
             earned.setdefault(pk, []).append(f"{money(in_currency(units))} {currency}")
         prices: dict[int, list[str]] = {}
         for price in _in_force(rows):
-            shown = f"{price.audience}: {price}" if price.audience else str(price)
-            prices.setdefault(price.resource_id, []).append(shown)
+            prices.setdefault(price.resource_id, []).append(_shown(price))
         to_come = Price.objects.filter(resource__in=rows, valid_from__gt=timezone.now())
         for price in to_come.select_related("audience").order_by("valid_from", "pk"):
             at = date_format(timezone.localtime(price.valid_from), "SHORT_DATETIME_FORMAT")
-            shown = f"{price.audience}: {price}" if price.audience else str(price)
-            said = gettext("from %(at)s: %(price)s") % {"at": at, "price": shown}
+            said = gettext("from %(at)s: %(price)s") % {"at": at, "price": _shown(price)}
             prices.setdefault(price.resource_id, []).append(said)
         for row in rows:
             row.prices_shown = "; ".join(prices.get(row.pk, []))
@@ -234,14 +237,10 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
         staff_log.compared(request.user, before, obj, MONEY_FIELDS)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        resource, now = form.instance, timezone.now()
-        before = list(Price.objects.filter(resource=resource).in_force(now))
         super().save_formset(request, form, formset, change)
         for price in getattr(formset, "new_objects", []):
             if isinstance(price, Price):
-                key = price.audience_id, price.currency
-                old = next((p for p in before if (p.audience_id, p.currency) == key), None)
-                pricing.note(request.user, price, old)
+                pricing.note(request.user, price, None)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

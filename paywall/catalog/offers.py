@@ -290,7 +290,8 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     prices = _prices(resource, now, since)
     if conf.get().sandbox:
         sandbox.open_accounts(price.currency for price, _ in prices)
-    accounts = list(Account.objects.using(using).raw(_ACCOUNTS, [since_]))
+    rows = Account.objects.using(using).raw(_ACCOUNTS, [since_])
+    accounts = [account for account in rows if rails.is_open(account.rail)]
     for_everyone = [(p, until) for p, until in prices if p.audience_id is None]
     has_passes = resource.access != _BY_REQUEST or _bundle(resource) is not None
     signs_in = has_passes or any(p.free_per == _BY_WALLET for p, _ in prices)
@@ -299,8 +300,7 @@ def _load(reference: Reference, stale_at: float, ask: bool) -> ForSale:
     )
     sale = make(for_everyone)
     if not sale.offers and not _is_paid_ahead(sale):
-        payable = {a.currency for a in accounts if rails.is_open(a.rail)}
-        if resource.by_use and sale.prices.keys() & payable:
+        if resource.by_use and sale.prices.keys() & {account.currency for account in accounts}:
             raise NobodySettles(
                 f"Resource {resource.slug!r} is charged by use, and no facilitator is known that "
                 "settles so: x402's scheme `upto`.",
@@ -535,8 +535,9 @@ def _prices(
 
 
 def made(price: Price, account: Account, resource: Resource, *, ask: bool = False) -> Offer | None:
-    """Price x account, or None where the resource's price cannot be paid there."""
-    if price.currency != account.currency or not price.amount or not rails.is_open(account.rail):
+    """Price x account (one that is open), or None where the resource's price cannot be paid
+    there."""
+    if price.currency != account.currency or not price.amount:
         return None
     rail = rails.all_().get(account.rail)
     if rail is None:

@@ -77,10 +77,10 @@ def set_free(
 
 def _put(price: Price, by: Any) -> Price:
     """A new price, in the log beside what it supersedes. Raises `ValidationError`."""
-    before = in_force(price.resource, price.currency, price.valid_from, price.audience)
+    price.supersedes = in_force(price.resource, price.currency, price.valid_from, price.audience)
     price.full_clean()
     price.save()
-    note(by, price, before)
+    note(by, price, price.supersedes)
     return price
 
 

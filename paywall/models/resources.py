@@ -349,6 +349,9 @@ class Price(models.Model):
 
     objects = PriceQuerySet.as_manager()
 
+    supersedes: Price | None = None
+    """What it took the place of; known where it was put just now (`paywall.catalog.pricing`)."""
+
     class Meta:
         verbose_name = _("price")
         verbose_name_plural = _("prices")

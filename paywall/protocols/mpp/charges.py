@@ -8,7 +8,7 @@ from eth_utils.crypto import keccak
 
 from paywall import conf
 from paywall.exceptions import Code, Refused
-from paywall.protocols.mpp.wire import malformed
+from paywall.protocols.mpp.wire import no_credential
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ class AuthorizationCharge(_Charge):
         signed = {name: payload.get(name) for name in self._SIGNED}
         for name, value in {**signed, "signature": payload.get("signature")}.items():
             if not isinstance(value, str):
-                raise malformed(f"payload.{name} is not a string")
+                raise no_credential(f"payload.{name} is not a string")
         listed = f'["{echo.id}","{echo.realm}"]'
         nonces = {f"0x{keccak(text=text).hex()}" for text in (echo.id + echo.realm, listed)}
         if str(signed["nonce"]).lower() not in nonces:
@@ -108,7 +108,7 @@ class TokenCharge(_Charge):
         """The token. Raises `Refused`."""
         token = payload.get("spt")
         if not isinstance(token, str):
-            raise malformed("payload.spt is not a string")
+            raise no_credential("payload.spt is not a string")
         return {"spt": token}
 
 

@@ -19,7 +19,7 @@ from django.conf import settings as django_settings
 from django.utils.encoding import force_bytes
 
 from paywall import conf
-from paywall.exceptions import Code, Refused
+from paywall.exceptions import Code, Refused, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,19 +95,19 @@ def decoded(text: str) -> dict[str, Any]:
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise malformed("it is not base64url") from error
+        raise no_credential("it is not base64url") from error
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise malformed("what is in the base64url is not JSON") from error
+        raise no_credential("what is in the base64url is not JSON") from error
     if not isinstance(found, dict):
-        raise malformed("it is not a JSON object")
+        raise no_credential("it is not a JSON object")
     return found
 
 
-def malformed(why: str) -> Refused:
-    """A credential that is none, and which part of it is wrong."""
-    return Refused(Code.INVALID_PAYLOAD, f"The credential is not well-formed: {why}.")
+def no_credential(why: str) -> Refused:
+    """What is no well-formed credential: MPP answers 402 to it."""
+    return malformed(why, status=402)
 
 
 def challenge(values: Mapping[str, str]) -> str:
@@ -124,14 +124,14 @@ def credential(text: str) -> tuple[Echo, dict[str, Any]]:
     values = {name: echo.get(name) or "" for name in ("id", *SLOTS)}
     for name, value in values.items():
         if not isinstance(value, str):
-            raise malformed(f"challenge.{name} is not a string")
+            raise no_credential(f"challenge.{name} is not a string")
     return Echo(**values), payload
 
 
 def _object(found: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = found.get(name)
     if not isinstance(value, dict):
-        raise malformed(f"{name} is not an object")
+        raise no_credential(f"{name} is not an object")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from paywall.exceptions import SENTENCES, Code, Refused
+from paywall.exceptions import Code, Refused, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +24,9 @@ def read(header: str, version: int, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise _malformed(_first(error)) from error
+        raise malformed(_first(error)) from error
     except RecursionError as error:
-        raise _malformed("it is nested too deeply") from error
-
-
-def _malformed(why: str) -> Refused:
-    usual = SENTENCES[Code.INVALID_PAYLOAD].removesuffix(".")
-    return Refused(Code.INVALID_PAYLOAD, f"{usual}: {why}.", status=400)
+        raise malformed("it is nested too deeply") from error
 
 
 def _first(error: ValidationError) -> str:
@@ -45,13 +40,13 @@ def _decode(value: str) -> dict[str, Any]:
     try:
         text = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _malformed("it is not base64") from error
+        raise malformed("it is not base64") from error
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _malformed("what is in the base64 is not JSON") from error
+        raise malformed("what is in the base64 is not JSON") from error
     if not isinstance(data, dict):
-        raise _malformed("it is not a JSON object")
+        raise malformed("it is not a JSON object")
     return data
 
 

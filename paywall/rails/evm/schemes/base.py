@@ -107,11 +107,6 @@ class Signed:
             raise Refused(Code.VALID_TOO_LONG)
 
 
-def malformed(error: ValueError) -> Refused:
-    """A payload with a field that is none; the error names it."""
-    return Refused(Code.INVALID_PAYLOAD, f"The payload is not well-formed: {error}.", status=400)
-
-
 def payload_of(claim: Claim) -> Mapping[str, Any]:
     """A claim's payload: on this rail there always is one."""
     assert claim.payload is not None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from paywall.exceptions import malformed
 from paywall.rails.evm import eip3009, evidence, networks, transactions
 from paywall.rails.evm.addresses import read_field
 from paywall.rails.evm.eip3009 import TransferAuthorization
 from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Signed, could_be_contract, malformed, moment
+from .base import Signed, could_be_contract, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ def _read(payload: Mapping[str, Any]) -> tuple[TransferAuthorization, bytes]:
         authorization = TransferAuthorization.read(fields if isinstance(fields, dict) else {})
         return authorization, read_field(payload, "signature", eip3009.read_signature)
     except ValueError as error:
-        raise malformed(error) from error
+        raise malformed(str(error)) from error
 
 
 def _identity(network: str, asset: str, authorization: TransferAuthorization) -> str:

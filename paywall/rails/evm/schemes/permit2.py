@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from paywall import conf
-from paywall.exceptions import Code, Refused
+from paywall.exceptions import Code, Refused, malformed
 from paywall.rails.evm import eip3009, evidence, networks, permit2, sponsoring
 from paywall.rails.evm.addresses import read_field
 from paywall.rails.evm.permit2 import PermitTransfer
 from paywall.vocabulary import Claim, Finding, Offer
 
-from .base import Signed, could_be_contract, has_enough, malformed, moment
+from .base import Signed, could_be_contract, has_enough, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def _read(payload: Mapping[str, Any]) -> tuple[PermitTransfer, bytes]:
         permit = PermitTransfer.read(fields if isinstance(fields, dict) else {})
         return permit, read_field(payload, "signature", eip3009.read_signature)
     except ValueError as error:
-        raise malformed(error) from error
+        raise malformed(str(error)) from error
 
 
 def _identity(network: str, permit: PermitTransfer) -> str:
