@@ -318,8 +318,8 @@ async function start(root) {
   const data = root.querySelector(':scope > script[type="application/json"]');
   const nonce = document.querySelector("script[nonce]")?.nonce ?? "";
   const checkout = new Checkout(root, JSON.parse(data.textContent), nonce);
-  // A way whose script does not come (a blocker, a lost connection) stays a plain form; the others,
-  // and what was signed before, do not wait for it.
+  // A way whose script does not come (a blocker, a lost connection) stays a plain form; it stops
+  // neither the others nor what was signed before.
   const begun = await Promise.allSettled(
     [...root.querySelectorAll("[data-paywall-script]")].map(async (section) => {
       const method = await import(section.dataset.paywallScript);
