@@ -375,6 +375,13 @@ class Settings:
     metrics_token: Text = field(default="", repr=False)
     """Bearer token with which `metrics/` can be read; without one there are no metrics."""
 
+    retention: Annotated[
+        Mapping[Literal["payloads", "urls", "users", "wallets", "events"], SomeWhole],
+        Must('a dict of days, by "payloads", "urls", "users", "wallets" and "events"'),
+    ] = field(default_factory=dict)
+    """After how many days what is personal in the books is forgotten: {"payloads": 30, "urls": 365,
+    "users": 730, "wallets": 730, "events": 365}. What is not named is kept."""
+
     max_credential_bytes: SomeWhole = 8_190
     """Longer payment headers are refused."""
 

@@ -20,6 +20,7 @@ REFUND_EVERY = 5.0
 SWEEP_EVERY = 15.0
 ROLL_UP_EVERY = 30.0
 TELL_EVERY = 30.0
+PRUNE_EVERY = 3_600.0
 
 TIME_LIMIT = 300
 """Seconds after which a task that hangs is killed. Rounds end by themselves long before."""
@@ -35,6 +36,7 @@ _ROUNDS = {
     "confirm_payments": (CONFIRM_EVERY, CHAIN, 3),
     "roll_up": (ROLL_UP_EVERY, DESK, 6),
     "tell": (TELL_EVERY, DESK, 6),
+    "prune": (PRUNE_EVERY, DESK, 9),
 }
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

@@ -1,4 +1,5 @@
-"""The site's own key, for what it hands out: receipts, and offers in x402's extension.
+"""The site's own key, for what it hands out: receipts, and offers in x402's extension; and for
+what it makes unrecognizable.
 
 It is `PAYWALL["RECEIPT_KEY"]`, or one made from `SECRET_KEY`: then it changes when that does. No
 money ever belongs to it.
@@ -47,6 +48,11 @@ def sign_typed(
     types = {kind: [{"name": field, "type": type_} for field, type_ in fields]}
     signature = sign(encode_typed_data(domain, types, dict(payload)))
     return {"format": "eip712", "payload": dict(payload), "signature": signature}
+
+
+def digest(text: str) -> str:
+    """64 hex digits, the same for the same text: without the key nobody can tell of which."""
+    return hmac.new(_key().encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def _key() -> str:

@@ -13,6 +13,7 @@ from celery import current_app, shared_task
 from django.db import InterfaceError, OperationalError
 
 from paywall.exceptions import LedgerUnavailable
+from paywall.privacy import retention
 from paywall.reports import alerts, rollups
 from paywall.schedule import TIME_LIMIT
 from paywall.settlement import refunds, worker
@@ -68,6 +69,12 @@ def roll_up() -> int:
 def tell() -> dict[str, int]:
     """Raise and send what the owner should know."""
     return dict(alerts.tell())
+
+
+@shared_task(name="paywall.prune", **ROUND)
+def prune() -> dict[str, int]:
+    """Forget what is personal and older than `RETENTION` has it."""
+    return dict(retention.prune())
 
 
 def tell_worker() -> None:

@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from paywall import ledger
@@ -21,6 +22,7 @@ from paywall.catalog import offers, path_rules
 from paywall.entry.ways.passes import by_wallet as _by_wallet
 from paywall.ledger import answers, balances, gifts, meters
 from paywall.models import AlertMessage, Gift, Meter, Payment, Receipt, Resource
+from paywall.privacy import people, retention
 from paywall.rails.evm import orders
 from paywall.reports import alerts, rollups, status
 from paywall.settlement import worker
@@ -133,7 +135,22 @@ def ordered() -> Any:
     return ledger.order_of("a" * 64, made.public_id)
 
 
+def forgotten() -> Any:
+    """What is old, and what belonged to somebody."""
+    user = User.objects.get_or_create(username="r")[0]
+    Payment.objects.filter(pk=Payment.objects.earliest("pk").pk).update(user=user)
+    for payment in Payment.objects.order_by("-pk")[:9]:
+        old = timezone.now() - timedelta(days=9)
+        Payment.objects.filter(pk=payment.pk).update(created_at=old)
+    days = dict.fromkeys(("payloads", "urls", "users", "wallets", "events"), 1)
+    with override_settings(PAYWALL={**settings.PAYWALL, "RETENTION": days}):
+        retention.prune()
+    person = people.user("r")
+    return people.known(person), people.forget(person)
+
+
 ASKS = {
+    "what is forgotten": forgotten,
     "a reader": lambda: reader("/item/"),
     "a reader's purchases": lambda: reader("/paywall/purchases/"),
     "a metered reader": lambda: metered("/item/"),

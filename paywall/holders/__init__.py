@@ -2,7 +2,16 @@
 
 from .cookies import browser, hand, hash_of, secret_of
 from .networks import network_of
-from .users import user_id
+from .users import counted_as, user_id
 from .wallets import wallet_of
 
-__all__ = ["browser", "hand", "hash_of", "network_of", "secret_of", "user_id", "wallet_of"]
+__all__ = [
+    "browser",
+    "counted_as",
+    "hand",
+    "hash_of",
+    "network_of",
+    "secret_of",
+    "user_id",
+    "wallet_of",
+]

@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+def counted_as(user_id: Any) -> str:
+    """By what a user's free requests are counted."""
+    return f"user {user_id}"
+
+
 def user_id(request: HttpRequest) -> Any:
     """The primary key of the signed-in user, or None. May query the database."""
     user = getattr(request, "user", None)

@@ -19,6 +19,7 @@ from .priced import PricedMixin, attach_prices
 from .receipts import Dashboard, Receipt
 from .refunds import Refund
 from .resources import Price, Resource
+from .retention import RetentionMark
 from .rollups import BuyerDay, FailureDay, ResourceDay, RollUp, SalesDay
 from .tallies import Tally
 
@@ -57,6 +58,7 @@ __all__ = [
     "Refund",
     "Resource",
     "ResourceDay",
+    "RetentionMark",
     "RollUp",
     "SalesDay",
     "Tally",

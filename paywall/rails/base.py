@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -485,6 +485,16 @@ class Troubles(Protocol):
 
     def chores(self) -> None:
         """What has to be done now and then. Raises `Unreachable`."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """It has rows of its own that say who paid."""
+
+    def forget(self, identities: Sequence[str], what: Collection[str]) -> None:
+        """Nobody needs them any more for these payments, by their identities before: neither
+        "payloads" nor "wallets", as `what` has them. In the transaction of the ledger."""
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from paywall import conf, extensions
+from paywall import conf, extensions, pseudonyms
 
 from .base import Coin, Explores, HasCoins, Network, Plays, Rail, Searches
 
@@ -100,7 +100,9 @@ def public_url(rail: str, network: str, reference: str) -> str | None:
 def party_url(rail: str, network: str, party: str | None) -> str | None:
     """Where a person can look at a payer or recipient, or None."""
     explorer = able(rail, Explores)
-    return explorer.party_url(network, party) if explorer and party else None
+    if explorer is None or not party or pseudonyms.is_one(party):
+        return None
+    return explorer.party_url(network, party)
 
 
 def position_url(rail: str, network: str, position: int | None) -> str | None:

@@ -169,7 +169,7 @@ def confirm_payments() -> Counter[str]:
         counts += _tried(rail.watch)
     counts += _round(_due(_to_confirm()), _confirm, None)
     settled = Payment.objects.using(durable.alias()).open().filter(state=State.SETTLED)
-    if waiting := settled.filter(_looked_for()).count():
+    if waiting := settled.filter(looked_for()).count():
         counts["waiting"] += waiting
     return counts
 
@@ -186,7 +186,7 @@ def _to_confirm() -> Q:
     return _findable(lambda rail: rail.overlooked()) & Q(state=State.SETTLED)
 
 
-def _looked_for() -> Q:
+def looked_for() -> Q:
     """Payments whose evidence somebody looks for."""
     return _findable(lambda rail: rail.is_watched())
 

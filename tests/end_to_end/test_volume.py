@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.services import postgresql
@@ -140,3 +142,43 @@ def test_the_same_arguments_make_the_same_year(chain, facilitator_url, tmp_path)
         site.manage("paywall_fake", "--payments", "500", "--until", "2026-06-30")
         digests.append(site.shell(digest).splitlines()[-1])
     assert digests[0] == digests[1]
+
+
+STEPS = """
+    insert into paywall_paymentevent (payment_id, kind, data, at)
+    select id, 'confirmed', '{}', confirmed_at from paywall_payment p
+    where confirmed_at is not null
+      and not exists (select from paywall_paymentevent e where e.payment_id = p.id)
+"""
+"""What the made-up year leaves out of its older payments."""
+
+ARCHIVE = Path(__file__).parents[2] / "docs" / "production" / "archive.sql"
+
+COUNTS = """
+    select (select count(*) from paywall_paymentevent),
+           (select count(*) from paywall_event_archive),
+           (select count(distinct tableoid) from paywall_event_archive),
+           (select count(*) from paywall_paymentevent e join paywall_payment p on p.id = payment_id
+            where p.created_at < date_trunc('month', now() - interval '3 months')
+              and p.state in ('confirmed', 'failed', 'lost')
+              and e.at < date_trunc('month', now() - interval '3 months'))
+"""
+
+
+def test_old_steps_move_into_an_archive_by_month(year, database):
+    """As docs/production/archive.sql has it, which is for many more. The last test of its site."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(STEPS)
+        before = connection.execute("select count(*) from paywall_paymentevent").fetchone()[0]
+        connection.execute(ARCHIVE.read_text())
+        for _ in range(2):  # doing it twice does nothing twice
+            connection.execute("CALL paywall_archive_events('3 months')")
+            found: Any = connection.execute(COUNTS).fetchone()
+            left, moved, months, forgotten = found
+            assert left + moved == before
+            assert (moved > 10_000, months >= 8, forgotten) == (True, True, 0)
+        payment = connection.execute("select min(payment_id) from paywall_event_archive").fetchone()
+    key = f"from paywall.models import Payment; payment = Payment.objects.get(pk={payment[0]})"
+    told = year.shell(f"{key}; print(len(payment.story))")
+    assert int(told.splitlines()[-1]) >= 1
+    year.manage("paywall_rollup")

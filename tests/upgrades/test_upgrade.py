@@ -31,6 +31,7 @@ RELEASED = {
     "0008_by_use": "8d62c9d9fafcee41080186edb97935a5ab67aec4a2e982ca8fb9ef78b5cc8ff2",
     "0009_interface": "fa128de53959232121d53d696bfe28b556aec5aef36506276b5370bbcb99bb22",
     "0010_on_balances": "4d4e808de1618bc7d2a28d9e82f26e5c27c22a6f8ea7c408624eef088f67146f",
+    "0011_retention": "9e6f7185d90348061d851afc85ffc2f1d89a1e5173847fd032ff861084771c58",
 }
 """Migrations that sites have run, each with its SHA-256: a new one is added to them."""
 

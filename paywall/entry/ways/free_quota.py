@@ -144,7 +144,7 @@ def _holder(request: HttpRequest, per: str) -> str | None:
             return "all"
         case Price.FreePer.USER:
             user_id = holders.user_id(request)
-            return None if user_id is None else f"user {user_id}"
+            return None if user_id is None else holders.counted_as(user_id)
         case Price.FreePer.WALLET:
             return holders.wallet_of(request)
         case Price.FreePer.ADDRESS:

@@ -73,7 +73,7 @@ def _limits(request: HttpRequest, meter: Metering, secret: str) -> tuple[Limit, 
             return None if network is None else (own, Limit(network, meter.most_of_network))
         case "user":
             user_id = holders.user_id(request)
-            return None if user_id is None else (Limit(f"user {user_id}", meter.uses),)
+            return None if user_id is None else (Limit(holders.counted_as(user_id), meter.uses),)
         case "network":
             return None if network is None else (Limit(network, meter.uses),)
     return None

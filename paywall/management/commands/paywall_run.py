@@ -12,9 +12,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
+from paywall.privacy import retention
 from paywall.reports import alerts, rollups
 from paywall.schedule import (
     CONFIRM_EVERY,
+    PRUNE_EVERY,
     REFUND_EVERY,
     ROLL_UP_EVERY,
     SETTLE_EVERY,
@@ -39,6 +41,7 @@ ROUNDS = [
     ("refund", worker.see_to_refunds, REFUND_EVERY),
     ("roll up", _roll_up, ROLL_UP_EVERY),
     ("tell", alerts.tell, TELL_EVERY),
+    ("prune", retention.prune, PRUNE_EVERY),
 ]
 
 

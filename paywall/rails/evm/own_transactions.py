@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -202,6 +202,17 @@ def carrying(identity: str) -> Transaction | None:
         .order_by("-pk")
         .first()
     )
+
+
+def forget(identities: Sequence[str], what: Collection[str]) -> None:
+    """Payments that were carried are to be forgotten: what was signed for them ("payloads"), and
+    which they were ("wallets")."""
+    carried = Carriage.objects.using(durable.alias()).filter(identity__in=identities)
+    keys = list(carried.values_list("transaction", flat=True).distinct())
+    rows = Transaction.objects.using(durable.alias()).filter(pk__in=keys)
+    rows.exclude(state=State.SIGNED).update(data="")
+    if "wallets" in what:
+        carried.delete()
 
 
 @durable.write

@@ -30,6 +30,7 @@ from . import (
     news,
     nodes,
     orders,
+    own_transactions,
     reconciliation,
     refunds,
     schemes,
@@ -46,7 +47,7 @@ from .serving import answers
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -276,6 +277,9 @@ class EvmRail(Rail):
     def chores(self) -> None:
         supported.refresh()
         run(watch_gas())
+
+    def forget(self, identities: Sequence[str], what: Collection[str]) -> None:
+        own_transactions.forget(identities, what)
 
     # ----------------------------------------------------------------- Beyond the shop
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from paywall import conf, durable
+from paywall import conf, durable, pseudonyms
 from paywall.effects import run
 from paywall.models import Payment, Refund
 from paywall.models.payments import State
@@ -188,9 +188,9 @@ def _compare(comparison: Comparison, first: int, last: int, incoming: Iterable[T
         if transfer.to != account.terms["pay_to"]:
             continue
         identity = schemes.identify(account.network, transfer)
-        key = (transfer.transaction, transfer.payer, transfer.value)
-        if identity is None and without_nonce.get(key):
-            identity = without_nonce[key].pop().identity
+        if identity is None or identity not in confirmed:
+            senders = (_ANYBODY,) if identity else (transfer.payer, _ANYBODY)
+            identity = _by_looks(without_nonce, transfer, senders) or identity
         if identity is not None and confirmed.pop(identity, None) is not None:
             comparison.on_chain += 1
             comparison.on_chain_units += transfer.value
@@ -206,13 +206,31 @@ def _compare(comparison: Comparison, first: int, last: int, incoming: Iterable[T
 def _without_nonce(
     payments: Iterable[Payment],
 ) -> dict[tuple[str, str, int], list[Payment]]:
-    """Payments whose logs do not name them (Permit2), by what their transfer looks like."""
+    """Payments whose logs do not name them (Permit2, or forgotten), by what their transfer looks
+    like."""
     found: dict[tuple[str, str, int], list[Payment]] = {}
     for payment in payments:
         if not payment.identity.startswith(schemes.FOUND_IN_LOGS):
-            key = (payment.reference, str(payment.payer), payment.atomic_amount)
+            payer = _ANYBODY if pseudonyms.is_one(payment.payer) else str(payment.payer)
+            key = (payment.reference, payer, payment.atomic_amount)
             found.setdefault(key, []).append(payment)
     return found
+
+
+_ANYBODY = ""
+"""Whose wallet was forgotten: the transaction and the amount still say which transfer it was."""
+
+
+def _by_looks(
+    without_nonce: dict[tuple[str, str, int], list[Payment]],
+    transfer: Transfer,
+    senders: Iterable[str],
+) -> str | None:
+    """The identity of a payment that a transfer may be, from one of these; it is taken out."""
+    for payer in senders:
+        if alike := without_nonce.get((transfer.transaction, payer, transfer.value)):
+            return alike.pop().identity
+    return None
 
 
 def _file(comparison: Comparison, payment: Payment | None, transfer: Transfer) -> None:
@@ -240,9 +258,10 @@ def _compare_refunds(comparison: Comparison, node: Node) -> None:
     went_out: set[tuple[str, str, int]] = set()
     for start, end in _chunks(comparison.first_block, comparison.last_block):
         out = run(transfers.outgoing(node, account.terms["asset"], sorted(senders), start, end))
-        went_out |= {(transfer.transaction, transfer.to, transfer.value) for transfer in out}
+        went_out |= {(one.transaction, to, one.value) for one in out for to in (one.to, _ANYBODY)}
     for refund in confirmed.select_related("payment").iterator(chunk_size=2_000):
-        if (refund.reference, refund.payment.payer, int(refund.amount)) in went_out:
+        payer = _ANYBODY if pseudonyms.is_one(refund.payment.payer) else refund.payment.payer
+        if (refund.reference, payer, int(refund.amount)) in went_out:
             comparison.refunds += 1
             comparison.refunds_units += int(refund.amount)
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from paywall import conf, crashpoints, ledger
+from paywall import conf, crashpoints, ledger, pseudonyms
 from paywall.effects import query
 from paywall.rails.base import Seen, Unacceptable
 
@@ -46,6 +46,11 @@ def check(payment: Payment, sent_in: str, sender: str) -> tuple[str, str]:
     sent_in, sender = sent_in.strip().lower(), sender.strip()
     if payment.payer is None:
         raise Unacceptable("payment", "The wallet that paid is not known: there is none to refund.")
+    if pseudonyms.is_one(payment.payer):
+        text = (
+            "The wallet that paid was forgotten, as your retention has it: there is none to refund."
+        )
+        raise Unacceptable("payment", text)
     if sender:
         try:
             sender = checksum(sender)
@@ -149,7 +154,9 @@ def proves(refund: Refund, receipt: TransactionReceipt) -> bool:
     """Whether a transaction is this refund: of that much, to the payer, from us, and younger than
     the payment."""
     payment = refund.payment
-    asset, payer = payment.taken_offer.terms["asset"], str(payment.payer)
+    asset = payment.taken_offer.terms["asset"]
+    # One that was forgotten has been proven before.
+    payer = None if pseudonyms.is_one(payment.payer) else str(payment.payer)
     after = payment.position is None or receipt.block_number > payment.position
     return after and transfers.moves(receipt, asset, payer, int(refund.amount), senders(refund))
 

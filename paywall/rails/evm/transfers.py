@@ -102,12 +102,15 @@ def pair(logs: Iterable[Log]) -> list[Transfer]:
     return found
 
 
-def moves(receipt: TransactionReceipt, token: str, to: str, value: int, senders: set[str]) -> bool:
+def moves(
+    receipt: TransactionReceipt, token: str, to: str | None, value: int, senders: set[str]
+) -> bool:
     """Whether a transaction moved just this much of a token from one of the senders to an
-    address."""
+    address; None is any."""
     return receipt.succeeded and any(
-        (transfer.token, transfer.to, transfer.value) == (token, to, value)
+        (transfer.token, transfer.value) == (token, value)
         and transfer.payer in senders
+        and to in (None, transfer.to)
         for transfer in pair(receipt.logs)
     )
 
