@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
-from paywall import conf
+from paywall import adapter, conf
 from paywall.catalog import declarations
 from paywall.checkout import methods
 from paywall.entry.ways import registry as ways
@@ -47,7 +47,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         remotes = settings.remotes()
         for path in settings.audiences.values():
             import_string(path)
-        for named in (registry.all_, protocols.all_, ways.all_, methods.all_):
+        for named in (registry.all_, protocols.all_, ways.all_, methods.all_, adapter.get):
             named()
         for remote in remotes.values():
             if remote is not None and isinstance(remote.more_headers, str):

@@ -265,6 +265,10 @@ class Settings:
     """More reasons to let a request through: dotted paths of `paywall.entry.ways.base.Way`s, asked
     after our own, in this order."""
 
+    adapter: Annotated[str, Field(pattern=r"^(\w+(\.\w+)+)?$"), Must("a dotted path")] = ""
+    """The site's own `paywall.adapter.Adapter`: who may pay, what a request costs, what is seen
+    before, what a receipt says, and what a refund means."""
+
     payment_methods: Strings = ()
     """More ways for a person to pay on the page: dotted paths of
     `paywall.checkout.methods.PaymentMethod`s, shown after our own, in this order."""

@@ -36,6 +36,7 @@ class Code(StrEnum):
     PROOF_REQUIRED = "wallet_proof_required"
     TOO_MANY_DEVICES = "too_many_devices"
     TO_BE_OPENED = "open_it_here"
+    NOT_ALLOWED = "not_allowed"
 
     # 400: not a credential at all
     INVALID_PAYLOAD = "invalid_payload"
@@ -93,6 +94,7 @@ SENTENCES: dict[Code, str] = {
     Code.TOO_MANY_DEVICES: (
         "This pass is open on as many devices as it may be. Close it on another one first."
     ),
+    Code.NOT_ALLOWED: "This is not sold to you. Nothing was charged.",
     Code.TO_BE_OPENED: "You have paid for this page, and can open it once.",
     Code.PAYMENT_FAILED: "This payment failed earlier. Nothing was charged; sign a new one.",
     Code.PAYMENT_LOST: "This payment did not stay on the chain.",

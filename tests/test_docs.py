@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,21 @@ def test_every_room_has_its_place_in_the_order_of_imports():
     there = {p.stem for p in (ROOT / "paywall").glob("*.py")} - {"__init__"}
     there |= {p.parent.name for p in (ROOT / "paywall").glob("*/__init__.py")}
     assert there - {"migrations", "schedule"} == named
+
+
+BLOCKS = [
+    pytest.param(block, id=f"{paper.relative_to(ROOT)}:{number}")
+    for paper in PAPERS
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", paper.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_code_in_the_docs_is_python_and_imports_what_there_is(block):
+    tree = ast.parse(block)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paywall"):
+            module = import_module(str(node.module))
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    import_module(f"{node.module}.{alias.name}")

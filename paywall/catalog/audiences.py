@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
-from paywall import conf, durable, holders
+from paywall import adapter, conf, durable, holders
+from paywall.catalog import offers
+from paywall.exceptions import Code, NotForSale, Refused, Unavailable
 from paywall.holders import throttle
 from paywall.models import Audience
 
@@ -45,8 +47,40 @@ def quote(request: HttpRequest, sale: ForSale) -> Quote:
     """In each currency the cheapest of what the request's audiences pay. May query the database.
 
     Whatever else could have been offered to this request, now or a short while ago, is still
-    taken: everyone's price from who has a coupon, a member's from who was one a minute ago.
+    taken: everyone's price from who has a coupon, a member's from who was one a minute ago. But not
+    where the site's adapter has another price for it. Raises `NotForSale` where that is none.
     """
+    found = _by_audience(request, sale) if sale.tiers else Quote(sale)
+    if not adapter.has_own("price"):
+        return found
+    try:
+        prices = adapter.prices(request, adapter.of_sale(found.sale))
+        return replace(found, sale=offers.at(found.sale, prices))
+    except Exception as error:
+        log.exception("Resource %s: its price cannot be told", sale.slug)
+        raise NotForSale(f"The adapter's price: {error}", sale.resource_id) from error
+
+
+def is_the_same_for_all(sale: ForSale) -> bool:
+    """Whether it costs everyone the same, so that nobody need be asked who is there."""
+    return not sale.tiers and not adapter.has_own("price")
+
+
+def may_pay(request: HttpRequest, sale: ForSale) -> None:
+    """Whether the site's adapter has nothing against it. Raises `Refused`; `Unavailable` where the
+    adapter fails."""
+    if not adapter.has_own("may_pay"):
+        return
+    try:
+        why = str(adapter.get().may_pay(request, adapter.of_sale(sale)))
+    except Exception as error:
+        log.exception("Resource %s: may_pay of the adapter failed: it is not sold", sale.slug)
+        raise Unavailable(Code.UNAVAILABLE) from error
+    if why:
+        raise Refused(Code.NOT_ALLOWED, why, status=403)
+
+
+def _by_audience(request: HttpRequest, sale: ForSale) -> Quote:
     members = _may_guess(request, sale)
     mine = [
         at

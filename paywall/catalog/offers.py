@@ -81,7 +81,10 @@ class ForSale:
     """Whether its price is the most, and the view says what a request used."""
     tiers: tuple[Tier, ...] = ()
     """What audiences pay instead of everyone's price."""
+    own_prices: Mapping[str, Decimal] = field(default_factory=dict)
+    """Where the site's adapter has another price for the request: by currency."""
     _combined: dict[tuple[int, ...], ForSale] = field(default_factory=dict, compare=False)
+    _repriced: Bounded[Any, ForSale] = field(default_factory=Bounded, compare=False)
 
     @property
     def is_by_request(self) -> bool:
@@ -138,7 +141,51 @@ class ForSale:
             challenge=protocols.challenge(self.goods, chosen),
             tiers=(),
             _combined={},
+            _repriced=Bounded(),
         )
+
+
+def at(sale: ForSale, prices: Mapping[str, Decimal]) -> ForSale:
+    """The same at other prices, by currency, for one request: its former offers are not taken any
+    more. May query the database. Raises `NotForSale` where nobody takes such a price."""
+    if not prices:
+        return sale
+    made_of = tuple((offer.account_id, offer.price_id) for offer in sale.offers)
+    key = made_of, tuple(sorted(prices.items()))
+    found = sale._repriced.get(key)
+    if found is None:
+        found = sale._repriced[key] = _at(sale, prices)
+    return found
+
+
+def _at(sale: ForSale, prices: Mapping[str, Decimal]) -> ForSale:
+    keys = {offer.account_id for offer in sale.offers}
+    accounts = Account.objects.using(durable.alias()).in_bulk(keys)
+    chosen = []
+    for offer in sale.offers:
+        price = prices.get(offer.currency)
+        account = accounts.get(offer.account_id)
+        if price is None:
+            chosen.append(offer)
+        elif account is not None and (amount := _payable(account, price)) is not None:
+            chosen.append(replace(offer, amount=amount, price=price))
+    if not chosen:
+        raise NotForSale(
+            f"Resource {sale.slug!r} cannot be paid at {dict(prices)}: no account takes "
+            "so much, or so little.",
+            sale.resource_id,
+        )
+    return replace(
+        sale,
+        offers=tuple(chosen),
+        prices={**sale.prices, **prices},
+        own_prices=dict(prices),
+        former_offers=tuple(one for one in sale.former_offers if one[0].currency not in prices),
+        challenge=protocols.challenge(sale.goods, tuple(chosen)),
+        tiers=(),
+        _combined={},
+        _repriced=Bounded(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,12 +590,8 @@ def made(price: Price, account: Account, resource: Resource, *, ask: bool = Fals
     if rail is None:
         log.error("Account %s is on a rail that the settings do not know: not offered", account.pk)
         return None
-    chooses = rails.able(rail.name, HasMinimum)
-    if chooses is not None and not chooses.takes(account, price.amount):
-        return None
-    amount = account.atomic(price.amount)
+    amount = _payable(account, price.amount)
     if amount is None:
-        log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
         return None
     how = _by_use(rail, account, ask) if resource.by_use else rail.offered(account)
     if how is None:
@@ -571,6 +614,17 @@ def made(price: Price, account: Account, resource: Resource, *, ask: bool = Fals
         upfront=resource.policy == Resource.Policy.BEFORE,
         at_most=resource.by_use,
     )
+
+
+def _payable(account: Account, price: Decimal) -> int | None:
+    """A price in atomic units of an account; None where it cannot be paid there."""
+    chooses = rails.able(account.rail, HasMinimum)
+    if chooses is not None and not chooses.takes(account, price):
+        return None
+    amount = account.atomic(price)
+    if amount is None:
+        log.warning("Price %s is finer than the unit of %s: not offered there", price, account)
+    return amount
 
 
 def _by_use(rail: Rail, account: Account, ask: bool) -> tuple[str, dict[str, Any]] | None:

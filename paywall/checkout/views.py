@@ -54,6 +54,7 @@ def start(request: HttpRequest, method: str) -> HttpResponse:
     try:
         sale = offers.get(wanted.resource_id)
         sale = as_shown(request, sale, wanted)
+        audiences.may_pay(request, sale)
         purpose = ledger.Purpose(
             sale.resource_id, "GET", wanted.url, sale.policy, holders.hash_of(secret)
         )
@@ -144,9 +145,9 @@ def as_shown(request: HttpRequest, sale: ForSale, wanted: Wanted) -> ForSale:
     every = [offer for source in sources for offer in source.offers]
     shown = tuple(offer for offer in every if offer.price_id in wanted.price_ids)
     prices = {offer.currency: offer.price for offer in shown}
-    return (
-        replace(sale, offers=shown, prices=prices) if shown else audiences.quote(request, sale).sale
-    )
+    if not shown:
+        return audiences.quote(request, sale).sale
+    return offers.at(replace(sale, offers=shown, prices=prices), wanted.own_prices)
 
 
 def _context(taker: TakesOrders, order: Order) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class RefundForm(forms.Form):
             del self.fields["amount"], self.fields["sent_in"], self.fields["sender"]
         else:
             left = in_token(refunds.remaining(payments[0]), payments[0].taken_offer)
+            self.fields["revoke_pass"].initial = refunds.closes(payments[0], 0)
             self.fields["amount"].widget.attrs["placeholder"] = left
             self.fields["sent_in"].required = not refunds.can_send(payments)
         passes = AccessPass.objects.using(durable.alias())

@@ -77,9 +77,13 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     try:
         reference = yield from door.find()
         sale = offers.peek(reference) or (yield from query(offers.load, reference))
+        return (yield from _sold(request, door, sale))
     except NotForSale as error:
         log.error("%s %s cannot be sold: %s", request.method, quote(request.path), error)
         return (yield from query(pages.not_for_sale, request, error))
+
+
+def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponseBase]:
     caches.keep_out(request)
 
     seen: Any = request
@@ -91,11 +95,12 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
             seen.paywall_sale = sale
             seen.paywall = metering.of_ticket(ticket, sale)
             return (yield from _let_in(request, door, ticket, sale))
-        if sale.tiers:
+        if not audiences.is_the_same_for_all(sale):
             sale = (yield from visit.quote()).sale
 
         credential = _credential(request)
         if credential is None:
+            yield from verification.may_pay(request, sale)
             if responses.wants_page(request):
                 teaser = "" if door.teaser is None else (yield from query(door.teaser))
                 return (yield from query(pages.challenge, request, sale, teaser))
@@ -103,6 +108,8 @@ def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
         seen_as = replace(asked.of(request), kept_url=audiences.url_to_keep(request))
         offer, claim = yield from verification.check(sale, credential, seen_as)
         before = yield from repeats.answered(request, sale, credential, claim, seen_as)
+        if before is None:
+            yield from verification.may_pay(request, sale, claim)
         if before is not None:
             _mark_paid(request, before.response, before.payment, before.receipt)
             caches.answer_whole(request)

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 
+from paywall import adapter
 from paywall.catalog import audiences
 from paywall.checkout import page
 from paywall.checkout.balance import opened_at
@@ -33,7 +34,7 @@ def challenge(
     url, nonce = request.build_absolute_uri(), page.new_nonce()
     next_ = opened_at(sale.access, url)
     context = page.context_for(request, sale, url, audiences.url_to_keep(request), nonce, next_)
-    context["teaser"] = page.escaped(teaser)
+    context["teaser"] = page.escaped(teaser or adapter.teaser(request, adapter.of_sale(sale)))
     context["free_again"] = getattr(request, "paywall_free_again", None)
     context["is_coupon_idle"] = audiences.is_coupon_idle(request, sale)
     if is_preview:
@@ -55,6 +56,7 @@ def told(request: HttpRequest, reason: Refused | Unavailable, refresh: int = 0) 
     """What asks nobody to pay; it looks again after so many seconds."""
     context = {
         "refresh": refresh,
+        **({"told": reason.detail} if reason.code == Code.NOT_ALLOWED else {}),
         "script": static(page.AGAIN) if refresh else "",
         "open": request.get_full_path() if reason.code == Code.TO_BE_OPENED else "",
         "purchases": reason.code == Code.TOO_MANY_DEVICES,

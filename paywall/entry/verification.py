@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import timezone
 
-from paywall import conf, durable, ledger
-from paywall.catalog import offers
+from paywall import adapter, conf, durable, ledger
+from paywall.catalog import audiences, offers
 from paywall.effects import query
 from paywall.exceptions import Code, Refused, Unavailable
 from paywall.holders import throttle
@@ -181,6 +181,18 @@ def _accepted_earlier(credential: Credential) -> tuple[Offer, Claim] | None:
     except Refused:
         return None
     return (offer, claim) if claim.payload == payment.payload else None
+
+
+def may_pay(request: HttpRequest, sale: ForSale, claim: Claim | None = None) -> Steps[None]:
+    """The site's adapter has nothing against it; or the claim was taken before, and is collected.
+    Raises `Refused`, `Unavailable`."""
+    if not adapter.has_own("may_pay"):
+        return
+    try:
+        yield from query(audiences.may_pay, request, sale)
+    except (Refused, Unavailable):
+        if claim is None or (yield from query(ledger.find, [claim.identity])) is None:
+            raise
 
 
 def _ask_facilitator(offer: Offer, claim: Claim, url: str) -> Steps[None]:

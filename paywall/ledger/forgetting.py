@@ -65,6 +65,7 @@ def forget(keys: Sequence[int], what: Collection[str], also_final: Q) -> list[in
         _forget_urls(chosen)
     if "users" in what:
         chosen.update(user=None, holder="", idempotency_key="", request_digest="")
+        _forget_sold(chosen, "fields")
         _forget_holders(AccessPass.objects.using(durable.alias()).filter(payment__in=chosen))
     if "events" in what:
         PaymentEvent.objects.using(durable.alias()).filter(payment__in=chosen).delete()
@@ -102,10 +103,15 @@ def _forgettable(keys: Sequence[int], what: Collection[str], also_final: Q) -> l
 
 def _forget_urls(chosen: PaymentQuerySet) -> None:
     chosen.update(url="")
+    _forget_sold(chosen, "url")
+
+
+def _forget_sold(chosen: PaymentQuerySet, what: str) -> None:
+    """Of what a receipt says that was sold, as it was then."""
     receipts = Receipt.objects.using(durable.alias()).filter(payment__in=chosen)
-    found = list(receipts)
+    found = [receipt for receipt in receipts if receipt.sold.get(what)]
     for receipt in found:
-        receipt.sold["url"] = ""
+        receipt.sold[what] = type(receipt.sold[what])()
     receipts.bulk_update(found, ["sold"], batch_size=200)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Max
 
-from paywall import durable, mounts
+from paywall import adapter, durable, mounts
 from paywall.django_internals import is_loaded
 from paywall.ledger import receipt_signature
 from paywall.models import Receipt, Refund, Resource
@@ -49,7 +49,7 @@ def issue(payments: Sequence[Payment], at: datetime, sale: ForSale | None = None
         Receipt.objects.using(durable.alias()).bulk_create(new, batch_size=500)
 
 
-def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
+def _sold(payment: Payment, slug: str, title: str) -> dict[str, Any]:
     """What was sold, as it was then."""
     offer = payment.offer
     return {
@@ -60,6 +60,7 @@ def _sold(payment: Payment, slug: str, title: str) -> dict[str, str]:
         "price": money(payment.price),
         "currency": offer["currency"],
         "symbol": offer["symbol"],
+        **({"fields": fields} if (fields := adapter.receipt_fields(payment)) else {}),
     }
 
 
@@ -138,6 +139,7 @@ def _unsigned(receipt: Receipt) -> dict[str, Any]:
         "resource": {key: receipt.sold[key] for key in ("title", "url", "method")},
         "price": receipt.sold["price"],
         "currency": receipt.sold["currency"],
+        **({"fields": fields} if (fields := receipt.sold.get("fields")) else {}),
         "payment": {
             "state": payment.state,
             "amount": str(payment.atomic_amount),

@@ -18,7 +18,7 @@ PERSONAL: dict[str, dict[str, str]] = {
         "payload": "payloads",
     },
     "PaymentEvent": {"data": "events"},
-    "Receipt": {"sold": "urls"},
+    "Receipt": {"sold": "urls; fields of your own: users"},
     "Order": {"user": "users", "holder": "users", "url": "urls"},
     "BalanceEntry": {"holder": "users", "url": "urls"},
     "AccessPass": {"user": "users, once it is over", "holder": "users, once it is over"},

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from paywall import crashpoints, durable, ledger, signals
+from paywall import adapter, crashpoints, durable, ledger, signals
 from paywall.effects import query
 from paywall.exceptions import PaywallError, StaleMove
 from paywall.ledger import balances
@@ -65,13 +65,14 @@ def request(
     *,
     by: Any = None,
     seen: int,
-    revoke_pass: bool = False,
+    revoke_pass: bool | None = False,
     sent_in: str = "",
     sender: str = "",
 ) -> Refund:
     """Ask for `amount` (atomic units) of a payment to go back to its payer.
 
-    `seen` is what was refunded of it when the one who asks looked. The site sends it, where its
+    `seen` is what was refunded of it when the one who asks looked. `revoke_pass` None leaves it to
+    the site's adapter (by default: if nothing is left). The site sends it, where its
     rail can; or the owner sent it already, and names its reference in `sent_in`, which is then
     looked up: it counts if it came from the site, from the account's recipient, or from `sender`.
     Raises `RefundRefused`.
@@ -80,6 +81,8 @@ def request(
         raise RefundRefused("The amount of a refund is more than zero.")
     if payment.state != PaymentState.CONFIRMED:
         raise RefundRefused("Only a confirmed payment can be refunded: others are not final.")
+    if revoke_pass is None:
+        revoke_pass = closes(payment, remaining(payment) - amount)
     rail = registry.able(payment.rail, Refunds)
     if rail is None:
         raise RefundRefused(f"Nothing is refunded on the rail {payment.rail!r}.")
@@ -88,6 +91,13 @@ def request(
     except Unacceptable as error:
         raise RefundRefused(str(error)) from error
     return _request(payment, amount, reason, by, seen, revoke_pass, sent_in, sender)
+
+
+def closes(payment: Payment, left: int) -> bool:
+    """Whether a refund that leaves so much (atomic units) closes what was bought, as the site's
+    adapter has it."""
+    in_token = Decimal(left).scaleb(-payment.taken_offer.decimals)
+    return adapter.refund_closes(payment, in_token)
 
 
 def request_rest(balance: Balance, reason: str, *, by: Any = None) -> tuple[list[Refund], Decimal]:

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from paywall.models import Payment, Refund
+from paywall.privacy import people
 from paywall.settlement import refunds, worker
 from paywall.testing import Buyer
 from site_demo.chain.local import CHAIN_ID, account
@@ -130,3 +131,16 @@ def test_a_node_that_is_down_is_no_agreement(books, paywall_settings):
     with pytest.raises(CommandError, match="cannot be read") as error:
         reconcile()
     assert error.value.returncode == 2
+
+
+def test_they_agree_when_wallets_are_forgotten(books, buyer):
+    payment = Payment.objects.earliest("pk")
+    refunds.request(payment, 4_000, "half", seen=0)
+    for _ in range(3):
+        Refund.objects.update(due_at="2020-01-01T00:00Z")
+        worker.see_to_refunds()
+    assert people.forget(people.wallet(str(payment.payer))).is_whole
+    status, found = as_json("--strict")
+    assert (status, found["agrees"], found["unmatched"]) == (0, True, [])
+    assert found["onChain"] == found["inLedger"] == {"count": 3, "amount": "30000"}
+    assert found["refunds"] == {"count": 1, "amount": "4000"}
