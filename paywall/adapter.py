@@ -129,6 +129,20 @@ def refund_closes(payment: Payment, left: Decimal) -> bool:
         return True
 
 
+def vat_rate(payment: Payment) -> Decimal | None:
+    """Where that fails, or is no rate, the one of `INVOICES`."""
+    if not has_own("vat_rate"):
+        return None
+    try:
+        rate = get().vat_rate(payment)
+        if rate is None or (isinstance(rate, Decimal) and 0 <= rate <= 100):
+            return rate
+        log.error("payment=%s: vat_rate of the adapter returned %r: no rate", payment.pk, rate)
+    except Exception:
+        log.exception("payment=%s: vat_rate of the adapter failed", payment.pk)
+    return None
+
+
 def receipt_fields(payment: Payment) -> dict[str, str]:
     """Where that fails, none: the receipt is written."""
     if not has_own("receipt_fields"):

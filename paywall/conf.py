@@ -90,6 +90,20 @@ class Stripe:
 
 
 @dataclass(frozen=True, slots=True)
+class Seller:
+    """Who sells, as invoices have it."""
+
+    name: str
+    address: str = ""
+    vat_id: str = ""
+    vat_rate: Decimal = Decimal(0)
+    """In percent."""
+    prices_with_vat: bool = True
+    series: str = "{year}-"
+    """What the numbers of a year begin with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Must:
     """What a setting must be, for who reads the error."""
 
@@ -364,6 +378,13 @@ class Settings:
     two_person_rule: Flag = False
     """Whether a second person must approve an account before money can arrive there."""
 
+    invoices: Annotated[Mapping[str, str | bool], Must("a dict of strings")] = field(
+        default_factory=dict
+    )
+    """Receipts are invoices: {"NAME": "Ada Ltd", "ADDRESS": "1 High Street\\nLondon", "VAT_ID":
+    "GB123456789", "VAT_RATE": "20", "PRICES_WITH_VAT": True, "SERIES": "{year}-"}. Each gets a
+    number of its year, and says what of the price is tax."""
+
     receipt_key: Key = NO_KEY
     """Private key (hex) that signs receipts; by default one made from `SECRET_KEY`."""
 
@@ -408,6 +429,7 @@ class Settings:
                 raise ValueError(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
         _check_alerts(self)
         _check_stripe(self)
+        self.seller()
         if self.time_zone:
             try:
                 ZoneInfo(self.time_zone)
@@ -436,6 +458,10 @@ class Settings:
             return None
         secret = _kept_secret(self.stripe.get("WEBHOOK_SECRET", ""))
         return Stripe(key, secret, str(self.stripe.get("API_BASE", "")))
+
+    def seller(self) -> Seller | None:
+        """Who sells, if receipts are invoices. Raises `ValueError`."""
+        return _seller(self.invoices) if self.invoices else None
 
     def remotes(self) -> Mapping[str, Remote | None]:
         """The facilitators by name, in the order in which they are tried; None is our own."""
@@ -516,6 +542,33 @@ def _check_stripe(settings: Settings) -> None:
             raise ValueError(
                 f"PAYWALL['STRIPE'][{key!r}] is not a setting. Known: {', '.join(sorted(known))}."
             )
+
+
+def _seller(given: Mapping[str, Any]) -> Seller:
+    known = {one.name.upper(): one for one in fields(Seller)}
+    if unknown := set(given) - set(known):
+        raise ValueError(
+            f"PAYWALL['INVOICES'] has no {', '.join(sorted(unknown))}. Known: "
+            f"{', '.join(sorted(known))}."
+        )
+    if not given.get("NAME"):
+        raise ValueError("PAYWALL['INVOICES'] needs the seller's 'NAME'.")
+    values = {key.lower(): value for key, value in given.items()}
+    rate = _amount(values.get("vat_rate", "0"))
+    if not isinstance(rate, Decimal) or not 0 <= rate <= 100:
+        raise ValueError("PAYWALL['INVOICES']['VAT_RATE'] must be a percentage, as \"20\".")
+    seller = Seller(**{**values, "vat_rate": rate})
+    if not isinstance(seller.prices_with_vat, bool):
+        raise ValueError("PAYWALL['INVOICES']['PRICES_WITH_VAT'] must be True or False.")
+    try:
+        is_yearly = "{year}" in seller.series and len(seller.series.format(year=2026)) <= 30
+    except (LookupError, ValueError, AttributeError, TypeError):
+        is_yearly = False
+    if not is_yearly:
+        raise ValueError(
+            "PAYWALL['INVOICES']['SERIES'] must have {year} in it, as \"{year}-\", and be short."
+        )
+    return seller
 
 
 def _check_alerts(settings: Settings) -> None:

@@ -38,6 +38,10 @@ class AmountField(forms.DecimalField):
     def __init__(self, **kwargs: Any) -> None:
         least = Decimal("0.00000001")
         super().__init__(max_digits=20, decimal_places=8, min_value=least, **kwargs)
+        seller = conf.get().seller()
+        if seller is not None and not seller.prices_with_vat and not self.help_text:
+            rate = f"{seller.vat_rate.normalize():f}"
+            self.help_text = _("Before VAT: buyers pay %(rate)s %% more.") % {"rate": rate}
 
 
 class MomentField(forms.DateTimeField):

@@ -22,7 +22,7 @@ from django.db.models import prefetch_related_objects
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from paywall import conf, durable
+from paywall import conf, durable, taxes
 from paywall.catalog import interfaces, sandbox
 from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
 from paywall.interface import Interface
@@ -406,7 +406,7 @@ def _for_sale(
         access=resource.access,
         pass_seconds=resource.pass_seconds,
         offers=offers,
-        prices={price.currency: price.amount for price, ended in prices if not ended},
+        prices={price.currency: taxes.to_pay(price.amount) for price, ended in prices if not ended},
         former_offers=tuple(former),
         goods=goods,
         challenge=protocols.challenge(goods, offers),
@@ -590,7 +590,8 @@ def made(price: Price, account: Account, resource: Resource, *, ask: bool = Fals
     if rail is None:
         log.error("Account %s is on a rail that the settings do not know: not offered", account.pk)
         return None
-    amount = _payable(account, price.amount)
+    to_pay = taxes.to_pay(price.amount)
+    amount = _payable(account, to_pay)
     if amount is None:
         return None
     how = _by_use(rail, account, ask) if resource.by_use else rail.offered(account)
@@ -606,7 +607,7 @@ def made(price: Price, account: Account, resource: Resource, *, ask: bool = Fals
         terms=terms,
         account_id=account.pk,
         price_id=price.pk,
-        price=price.amount,
+        price=to_pay,
         currency=price.currency,
         symbol=account.symbol,
         decimals=account.decimals,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -217,6 +217,11 @@ RECEIPT_COLUMNS = [
     _("User"),
     _("Fee"),
     _("Net"),
+    _("Invoice"),
+    _("VAT rate"),
+    _("Before VAT"),
+    _("VAT"),
+    _("Other fields"),
 ]
 
 
@@ -227,7 +232,9 @@ class _Row(NamedTuple):
     public_id: str
     issued_at: datetime
     confirmed_at: datetime | None
-    sold: dict[str, str]
+    sold: dict[str, Any]
+    series: str | None
+    serial: int | None
     price: Decimal
     currency: str
     authorized: str
@@ -296,7 +303,15 @@ def _receipt_rows(query: str) -> Iterator[Row]:
                 one.user,
                 one.fee and one.fee.normalize(),
                 None if one.fee is None else (one.price - one.fee).normalize(),
+                f"{one.series}{one.serial:06d}" if one.serial else "",
+                *_taxed(one.sold.get("invoice")),
+                "; ".join(f"{k}: {v}" for k, v in (one.sold.get("fields") or {}).items()),
             ]
+
+
+def _taxed(invoice: Mapping[str, str] | None) -> list[Decimal | None]:
+    """Rate, net and tax of what is an invoice."""
+    return [Decimal(invoice[key]) if invoice else None for key in ("vat_rate", "net", "vat")]
 
 
 CHUNK = 2_000

@@ -6,6 +6,7 @@ nothing is ever counted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,6 +119,10 @@ def _resources(text: str) -> list[int]:
     )
 
 
+_INVOICE = re.compile(r"(?P<series>\S*\d{4}\D+)(?P<serial>\d{6,})")
+"""The number of an invoice: a series, which has its year, and a number in it."""
+
+
 def _named(text: str) -> Q:
     """What somebody typed into the search box, by its looks."""
     what, spelled = registry.spelled(text) or ("", "")
@@ -126,6 +131,9 @@ def _named(text: str) -> Q:
         return Q(payment__reference=spelled) & ~Q(payment__reference=Literal(""))
     if what == "payer":
         return Q(payment__payer=spelled)
+    if (invoice := _INVOICE.fullmatch(text)) and len(invoice["serial"]) < 18:
+        numbered = Q(series=invoice["series"], serial=int(invoice["serial"]))
+        return numbered & Q(serial__isnull=False)  # the condition of the index
     number = text.removeprefix("#").removeprefix("No.").strip()
     if number.isdecimal() and len(number) < 18:
         return Q(number=int(number))

@@ -13,7 +13,7 @@ from django.db.models import prefetch_related_objects
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from paywall import durable
+from paywall import durable, taxes
 from paywall.catalog import interfaces, offers, places
 from paywall.models import Account, Price, Resource
 from paywall.mounts import path_of
@@ -113,7 +113,7 @@ def _read() -> list[Listed]:
                     resource.pass_seconds,
                     path,
                     methods,
-                    tuple((price.amount, price.currency) for price in prices),
+                    tuple((taxes.to_pay(price.amount), price.currency) for price in prices),
                     takes,
                     max(resource.updated_at, *(price.valid_from for price in prices)),
                     resource.by_use,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Max
 
 from paywall import adapter, durable, mounts
 from paywall.django_internals import is_loaded
-from paywall.ledger import receipt_signature
+from paywall.ledger import invoices, receipt_signature
 from paywall.models import Receipt, Refund, Resource
 from paywall.money import money, shortened
 from paywall.rails import registry
@@ -16,7 +17,6 @@ from paywall.rails import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from decimal import Decimal
 
     from paywall.catalog.offers import ForSale
     from paywall.models import Payment
@@ -61,6 +61,7 @@ def _sold(payment: Payment, slug: str, title: str) -> dict[str, Any]:
         "currency": offer["currency"],
         "symbol": offer["symbol"],
         **({"fields": fields} if (fields := adapter.receipt_fields(payment)) else {}),
+        **({"invoice": invoice} if (invoice := invoices.of(payment)) else {}),
     }
 
 
@@ -69,6 +70,8 @@ def correct(payment: Payment, price: Decimal) -> None:
     rows = Receipt.objects.using(durable.alias())
     for receipt in rows.select_for_update().filter(payment_id=payment.pk, number=None):
         receipt.sold["price"] = money(price)
+        if invoice := receipt.sold.get("invoice"):
+            invoice |= invoices.of_price(price, Decimal(invoice["vat_rate"]))
         rows.filter(pk=receipt.pk).update(sold=receipt.sold)
 
 
@@ -85,10 +88,14 @@ def number(keys: list[int]) -> None:
     unnumbered = list(receipts.filter(payment__in=keys, number=None).order_by("pk"))
     for next_one, receipt in enumerate(unnumbered, last + 1):
         receipt.number = next_one
+    if unnumbered:
+        invoices.number(unnumbered)
+    numbers = ("number", "series", "serial")
     if len(unnumbered) == 1:
-        receipts.filter(pk=unnumbered[0].pk).update(number=last + 1)
+        (only,) = unnumbered
+        receipts.filter(pk=only.pk).update(**{name: getattr(only, name) for name in numbers})
     else:
-        receipts.bulk_update(unnumbered, ["number"], batch_size=200)
+        receipts.bulk_update(unnumbered, numbers, batch_size=200)
 
 
 def find(public_id: str) -> Receipt | None:
@@ -129,6 +136,12 @@ def document(receipt: Receipt) -> dict[str, Any]:
     return {**unsigned, "signature": receipt_signature.sign(unsigned)}
 
 
+def _invoice(receipt: Receipt) -> dict[str, Any]:
+    """What makes an invoice of it, where it is one."""
+    found = receipt.sold.get("invoice")
+    return {"number": receipt.invoice_number or None, **found} if found else {}
+
+
 def _unsigned(receipt: Receipt) -> dict[str, Any]:
     payment = receipt.payment
     offer = payment.taken_offer
@@ -140,6 +153,7 @@ def _unsigned(receipt: Receipt) -> dict[str, Any]:
         "price": receipt.sold["price"],
         "currency": receipt.sold["currency"],
         **({"fields": fields} if (fields := receipt.sold.get("fields")) else {}),
+        **({"invoice": invoice} if (invoice := _invoice(receipt)) else {}),
         "payment": {
             "state": payment.state,
             "amount": str(payment.atomic_amount),

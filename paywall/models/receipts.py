@@ -24,6 +24,12 @@ class Receipt(models.Model):
         unique=True,
         help_text=_("For the books, consecutive; given when the payment is confirmed."),
     )
+    series = models.CharField(
+        _("series"), max_length=30, null=True, blank=True, help_text=_("Of invoices, by the year.")
+    )
+    serial = models.PositiveBigIntegerField(
+        _("number of the series"), null=True, blank=True, help_text=_("Consecutive in its series.")
+    )
     sold = models.JSONField(_("sold"), help_text=_("What was sold, as it was then."))
     issued_at = models.DateTimeField(_("issued"), default=timezone.now)
 
@@ -38,6 +44,11 @@ class Receipt(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="paywall_receipt_public_id"),
+            models.UniqueConstraint(
+                fields=["series", "serial"],
+                condition=models.Q(serial__isnull=False),
+                name="paywall_receipt_serial_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(number__isnull=True) | models.Q(number__gte=1),
                 name="paywall_receipt_number_positive",
@@ -46,6 +57,11 @@ class Receipt(models.Model):
 
     def __str__(self) -> str:
         return f"No. {self.number}" if self.number else self.public_id
+
+    @property
+    def invoice_number(self) -> str:
+        """As it stands on the invoice; "" while it has none."""
+        return f"{self.series}{self.serial:06d}" if self.serial else ""
 
 
 class Dashboard(Receipt):
