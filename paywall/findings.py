@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext_lazy as _
+
 
 class Grade(StrEnum):
     OK = "ok"
@@ -21,8 +23,21 @@ class Finding:
     what: str
     todo: str = ""
 
+    @property
+    def word(self) -> str:
+        """Its grade, for people."""
+        return str(_WORDS[self.grade])
+
+    @classmethod
+    def of(cls, told: dict[str, str]) -> Finding:
+        """What `json` made of one."""
+        return cls(Grade(told["grade"]), told["what"], told["todo"])
+
     def json(self) -> dict[str, str]:
         return {"grade": str(self.grade), "what": self.what, "todo": self.todo}
+
+
+_WORDS = {Grade.OK: _("well"), Grade.NOTE: _("note"), Grade.FAIL: _("stops money")}
 
 
 def ok(what: str) -> Finding:

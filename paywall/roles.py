@@ -26,6 +26,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *(*_VIEW_BOOKS, "view_resource", "view_accesspass"),
         *("refund_payment", "note_receipt", "revoke_accesspass"),
         *("look_again_payment", "view_alert", "send_alert"),
+        *("add_acknowledgement", "add_examination"),
     ),
     "Paywall auditors": (
         *(*_VIEW_BOOKS, "view_resource", "view_price", "view_audience", "view_freeuse"),

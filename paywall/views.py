@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from paywall import conf, durable, holders, ledger, site_key
+from paywall.catalog import sample as sample_
 from paywall.checkout import page, tickets
 from paywall.checkout.balance import next_of, opened_at
 from paywall.checkout.origin import same_origin
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 PURCHASES = 25
-
-SAMPLE = "paywall-sample"
-"""The slug of what new owners try it with."""
 
 
 @login_not_required
@@ -76,7 +74,7 @@ def hook(request: HttpRequest, rail: str) -> HttpResponse:
 
 
 def _sample(request: HttpRequest) -> Resource:
-    return get_object_or_404(Resource, slug=SAMPLE)
+    return get_object_or_404(Resource, slug=sample_.SLUG)
 
 
 @require_safe

@@ -167,6 +167,8 @@ class Stripe:
                 kinds = given.get("types") or []
                 chosen = [e for e in self.events if e["created"] >= since and e["type"] in kinds]
                 return self._list(path, chosen[::-1], given)
+            case "GET", ["webhook_endpoints"]:
+                return self._list(path, self._all("webhook_endpoint"), given)
             case "GET", ["balance_transactions"]:
                 since = int(given.get("created", {}).get("gte", 0))
                 rows = self._all("balance_transaction", currency=given["currency"])

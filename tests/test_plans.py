@@ -183,6 +183,7 @@ ASKS = {
     "today": lambda: desk("/dashboard/?period=today"),
     "receipts": lambda: desk("/dashboard/receipts/"),
     "by transaction": lambda: desk(f"/dashboard/receipts/?q={BLOCK.reference}"),
+    "by the ends of a wallet": lambda: desk("/dashboard/receipts/?q=0x9965…A4dc"),
     "one receipt": lambda: desk(f"/dashboard/receipts/{Receipt.objects.latest('pk').pk}/"),
     "a later page": lambda: desk("/dashboard/receipts/?before=2026-01-01T00:00:00%2B00:00_9"),
     "payments in the admin": lambda: desk("/admin/paywall/payment/"),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from paywall.models import Alert, AlertMessage, Export
+from paywall.models import Alert, AlertMessage, AlertRecipient, Export
 from paywall.reports import alerts
 
 from .base import ReadOnly
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     InlineBase = admin.TabularInline[AlertMessage, Alert]
     AlertAdminBase = admin.ModelAdmin[Alert]
     ExportAdminBase = admin.ModelAdmin[Export]
+    RecipientAdminBase = admin.ModelAdmin[AlertRecipient]
 else:
     InlineBase = admin.TabularInline
-    AlertAdminBase = ExportAdminBase = admin.ModelAdmin
+    AlertAdminBase = ExportAdminBase = RecipientAdminBase = admin.ModelAdmin
 
 
 class MessageInline(ReadOnly, InlineBase):
@@ -63,7 +64,7 @@ class AlertAdmin(ReadOnly, AlertAdminBase):
         if not alerts.addresses():
             messages.error(
                 request,
-                gettext("Set PAYWALL['ALERT_EMAILS'] or PAYWALL['ALERT_WEBHOOK_URL'] first."),
+                gettext("Add a recipient of alerts first, or set PAYWALL['ALERT_WEBHOOK_URL']."),
             )
         else:
             alerts.test()
@@ -83,6 +84,12 @@ class AlertAdmin(ReadOnly, AlertAdminBase):
         rows = AlertMessage.objects.filter(alert__in=queryset)
         number = rows.update(attempts=0, due_at=timezone.now(), sent_at=None, given_up_at=None)
         messages.success(request, gettext("%d messages are sent with the next round.") % number)
+
+
+@admin.register(AlertRecipient)
+class AlertRecipientAdmin(RecipientAdminBase):
+    list_display = ["email", "troubles", "summaries"]
+    list_editable = ["troubles", "summaries"]
 
 
 @admin.register(Export)

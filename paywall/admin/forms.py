@@ -32,6 +32,13 @@ class CurrencyField(forms.CharField):
         return (super().to_python(value) or "").upper()
 
 
+class InterfaceField(forms.JSONField):
+    """JSON, and nothing where there is none."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class AmountField(forms.DecimalField):
     """An amount of a currency, as fine as a price can be."""
 

@@ -23,7 +23,7 @@ ROOMS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         _("Paywall: money"),
         (
             *("Receipt", "Payment", "Refund", "Order", "AccessPass"),
-            *("Balance", "BalanceEntry", "Dispute", "Alert", "Export"),
+            *("Balance", "BalanceEntry", "Dispute", "Alert", "AlertRecipient", "Export"),
         ),
     ),
     (

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf, ledger, staff_log
 from paywall.models import AccessPass, Exposure, Payment
 from paywall.money import money, shortened
+from paywall.reports import advice
 from paywall.settlement import worker
+from paywall.templatetags.paywall_desk import owner_moment
 
 from .base import FirstPages, ReadOnly, reference_link
 from .refunds import PERMISSION, RefundInline, ask_for_refunds
@@ -86,41 +86,25 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
                 ]
             },
         ),
-        (
-            _("Payment"),
-            {
-                "fields": [
-                    "account",
-                    "rail",
-                    "network",
-                    "payer",
-                    "authorized",
-                    "used",
-                    "captured",
-                    "fee",
-                    "transaction",
-                    "position",
-                    "evidence",
-                    "protocol",
-                    "facilitator",
-                    "refunded",
-                    "user",
-                    "offer",
-                    "identity",
-                ]
-            },
-        ),
-        (
-            _("Trouble"),
-            {"fields": ["error_code", "error_detail", "attempts", "held_until", "due_at"]},
-        ),
+        (_("What happened"), {"fields": ["advice", "story"]}),
+        (_("Payment"), {"fields": ["account", "payer", "transaction", "user", "fee"]}),
         (
             _("Times"),
             {"fields": ["created_at", "expires_at", "settled_at", "confirmed_at", "closed_at"]},
         ),
-        (_("What happened"), {"fields": ["story"]}),
+        (
+            _("Technical details"),
+            {
+                "fields": [
+                    *("error_code", "error_detail", "attempts", "held_until", "due_at"),
+                    *("rail", "network", "protocol", "facilitator", "position", "evidence"),
+                    *("authorized", "used", "captured", "refunded", "offer", "identity"),
+                ],
+                "classes": ["collapse"],
+            },
+        ),
     ]
-    readonly_fields = ["transaction", "cost", "story"]
+    readonly_fields = ["transaction", "cost", "advice", "story"]
     actions = ["look_again", "refund"]
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
@@ -143,13 +127,18 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         self.message_user(request, told or gettext("Nothing to find out about these."))
 
+    @admin.display(description=_("what to do"))
+    def advice(self, payment: Payment) -> str:
+        found = advice.about(payment)
+        return f"{found.what} {found.todo}" if found else "–"
+
     @admin.display(description="")
     def story(self, payment: Payment) -> SafeString:
         rows = [
             (
-                localize(localtime(at)),
+                owner_moment(at),
                 what,
-                ", ".join(f"{k}: {v}" for k, v in data.items()),
+                advice.told(payment, data),
             )
             for at, what, data in payment.story
         ]

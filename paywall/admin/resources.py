@@ -25,7 +25,7 @@ from paywall.money import money
 
 from . import tester
 from .base import OnlyUnused, action_page, of_late
-from .forms import MeterForm, SecondsField
+from .forms import InterfaceField, MeterForm, SecondsField
 from .prices import PriceChanges, PriceInline
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
     change_form_template = "paywall/admin/resource_form.html"
     change_list_template = "paywall/admin/resource_list.html"
     fieldsets = [
-        (None, {"fields": ["title", "slug", "description", "mime_type", "active", "listed"]}),
+        (None, {"fields": ["title", "slug", "description", "active", "listed"]}),
         (
             _("Selling"),
             {
@@ -128,12 +128,17 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
                     "by_use",
                     "bundle",
                     "meter",
-                    "payment_header",
                 ]
             },
         ),
-        (_("Where"), {"fields": ["path", "methods", "interface", "of_object"]}),
-        (_("Dates"), {"fields": ["created_at", "updated_at"]}),
+        (_("Where"), {"fields": ["path", "methods", "of_object"]}),
+        (
+            _("Technical details"),
+            {
+                "fields": ["mime_type", "interface", "payment_header", "created_at", "updated_at"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
     actions = ["set_price", "raise_price", "set_meter", "activate", "deactivate", "duplicate"]
 
@@ -158,6 +163,8 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "pass_seconds":
             return SecondsField()
+        if db_field.name == "interface":
+            kwargs["form_class"] = InterfaceField
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from paywall import business_days, conf, durable
+from paywall import conf, durable
 from paywall.catalog import declarations
 from paywall.models import (
     Account,
@@ -26,7 +26,8 @@ from paywall.models import (
 )
 from paywall.models.exposure import in_currency
 from paywall.models.payments import State
-from paywall.reports import rollups, status
+from paywall.rails import registry
+from paywall.reports import doctor, losses, status
 
 from . import figures, periods
 from .shell import admin_url, page, staff_only, url, wants_fragment
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 
 MOST_OPEN = 5_000
-
-LATELY = timedelta(days=30)
-"""For so long a loss is news at the top of the page."""
 
 
 @require_safe
@@ -67,7 +65,13 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "engine": look_at_engine(),
         "sandbox": conf.get().sandbox,
         "is_idle": not status.has_worked_lately(),
-        "needs": rollups.needs(business_days.today() - LATELY),
+        "needs": losses.unseen(),
+        "may_acknowledge": request.user.has_perm("paywall.add_acknowledgement"),
+        "seen_url": url(request, "seen"),
+        "doctor": doctor.last(),
+        "doctor_url": url(request, "doctor"),
+        "live_url": url(request, "live"),
+        "takes_test_money": _takes_test_money(),
         "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
         "receipts_url": f"{url(request, 'receipts')}?{receipts}",
         "all_receipts_url": url(request, "receipts"),
@@ -75,6 +79,19 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "zone": conf.get().owners_zone(),
     }
     return page(request, "index.html", context, fragment=wants_fragment(request))
+
+
+@require_POST
+@staff_only("paywall.add_acknowledgement")
+def seen(request: HttpRequest) -> HttpResponseBase:
+    """Somebody has seen the losses that are told of at the top: they are no news any more."""
+    losses.acknowledge(request.user)
+    return HttpResponseRedirect(url(request, "index"))
+
+
+def _takes_test_money() -> bool:
+    open_ = Account.objects.using(durable.alias()).open()
+    return bool(open_) and all(registry.network(one.network).testnet for one in open_)
 
 
 def _charts(found: figures.Figures) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from paywall import durable, ledger, staff_log
 from paywall.ledger import receipts
 from paywall.models import AccessPass, PaymentEvent, Receipt, Transaction
 from paywall.rails import registry
+from paywall.reports import advice
 from paywall.settlement import refunds
 
 from .forms import NoteForm, RefundForm, ResendForm, in_token, tell
@@ -206,6 +207,7 @@ def _show(request: HttpRequest, found: Receipt, bound: dict[str, Form]) -> HttpR
         "is_testnet": registry.network(payment.network).testnet,
         "links": _links(payment),
         "story": _story(payment),
+        "advice": advice.about(payment),
         "refunds": [
             (refund, in_token(int(refund.amount), offer)) for refund in payment.refunds.all()
         ],
@@ -280,6 +282,6 @@ def _story(payment: Payment) -> list[dict[str, Any]]:
         "note": gettext("note"),
     }
     for at, kind, data in payment.story:
-        told = ", ".join(f"{key}: {value}" for key, value in data.items())
+        told = advice.told(payment, data)
         story.append({"at": at, "what": names.get(kind, kind), "text": told})
     return story

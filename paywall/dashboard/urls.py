@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import exports, pages, receipts
+from . import doctor, exports, live, pages, receipts
 
 app_name = "paywall_dashboard"
 
@@ -11,6 +11,9 @@ urlpatterns = [
     path("receipts/", receipts.index, name="receipts"),
     path("receipts/<int:pk>/", receipts.receipt, name="receipt"),
     path("receipts/<int:pk>/<str:action>/", receipts.act, name="act"),
+    path("doctor/", doctor.index, name="doctor"),
+    path("live/", live.index, name="live"),
+    path("seen/", pages.seen, name="seen"),
     path("exports/", exports.index, name="exports"),
     path("exports/<int:pk>/", exports.progress, name="export"),
     path("exports/<int:pk>/file/", exports.download, name="download"),

@@ -7,6 +7,7 @@ from .answers import KeptAnswer
 from .audiences import Audience, FreeUse
 from .balances import Balance, BalanceEntry
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
+from .desk import Acknowledgement, AlertRecipient, Examination
 from .disputes import Dispute
 from .exports import Export
 from .exposure import CreditLoss, Exposure
@@ -26,8 +27,10 @@ from .tallies import Tally
 __all__ = [
     "AccessPass",
     "Account",
+    "Acknowledgement",
     "Alert",
     "AlertMessage",
+    "AlertRecipient",
     "Audience",
     "Balance",
     "BalanceEntry",
@@ -37,6 +40,7 @@ __all__ = [
     "Cursor",
     "Dashboard",
     "Dispute",
+    "Examination",
     "Export",
     "Exposure",
     "FacilitatorHealth",

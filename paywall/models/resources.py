@@ -64,7 +64,10 @@ class Resource(models.Model):
         _("description"), blank=True, help_text=_("A teaser: every buyer sees it before paying.")
     )
     mime_type = models.CharField(
-        _("mime type"), max_length=100, default="application/json", help_text=_("Of the content.")
+        _("type of content"),
+        max_length=100,
+        default="application/json",
+        help_text=_("As programs are told: application/json, text/html."),
     )
     policy = models.CharField(
         _("settlement"), max_length=12, choices=Policy.choices, default=Policy.AFTER
@@ -88,12 +91,12 @@ class Resource(models.Model):
         ),
     )
     interface = models.JSONField(
-        _("interface"),
+        _("what it takes and gives"),
         null=True,
         blank=True,
         validators=[validate_interface],
         help_text=_(
-            "What it takes and gives, for programs that have never seen it (docs/discovery.md): "
+            "For programs that have never seen it (docs/discovery.md): "
             '{"query": JSON Schema, "example": {...}, "answer": {...}}.'
         ),
     )
@@ -135,12 +138,12 @@ class Resource(models.Model):
         help_text=_("Of the path rule, with commas: GET, POST. Empty: all."),
     )
     payment_header = models.CharField(
-        _("payment header"),
+        _("header of MPP's payments"),
         max_length=13,
         choices=PaymentHeader.choices,
         blank=True,
         help_text=_(
-            "Of MPP. Payment-Authorization, where Authorization is for tokens of your own; empty: "
+            "Payment-Authorization, where Authorization is for tokens of your own; empty: "
             "as the setting PAYMENT_AUTHORIZATION says. Both are read."
         ),
     )

@@ -44,6 +44,8 @@ OF_STAFF: dict[str, set[str]] = {
     "Refund": {"by", "reason", "error_detail", "sender"},
     "Gift": {"by", "url"},
     "AlertMessage": {"to", "trouble"},
+    "Examination": {"by"},
+    "Acknowledgement": {"by"},
 }
 """What the site's own people did or wrote, and addresses of theirs: kept as the books are."""
 

@@ -435,7 +435,8 @@ class Searches(Protocol):
     """It knows its references and payers when it sees them."""
 
     def spelled(self, text: str) -> tuple[str, str] | None:
-        """("reference" or "payer", in our spelling), or None where it is neither."""
+        """("reference" or "payer", in our spelling), or ("payers", "beginning…end") of what only
+        says how one begins and perhaps ends; None where it is nothing of its own."""
         ...
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from paywall import conf, extensions, pseudonyms
 
-from .base import Coin, Explores, HasCoins, Network, Plays, Rail, Searches
+from .base import Coin, Explores, HasCoins, Network, Plays, Rail, Searches, Watches
 
 OURS = (
     "paywall.rails.evm.sandbox.rail.SandboxRail",
@@ -59,6 +59,11 @@ def coins() -> list[Coin]:
 def with_scheme(name: str) -> list[Rail]:
     """The rails on which buyers may hand that over now."""
     return [rail for rail in all_().values() if name in rail.schemes and is_open(rail.name)]
+
+
+def watches(account: Any) -> bool:
+    """Whether its rail reads a chain to see its money."""
+    return able(account.rail, Watches) is not None
 
 
 def is_open(name: str) -> bool:
@@ -112,7 +117,8 @@ def position_url(rail: str, network: str, position: int | None) -> str | None:
 
 
 def spelled(text: str) -> tuple[str, str] | None:
-    """What somebody typed, if a rail knows it as a "reference" or a "payer", in our spelling."""
+    """What somebody typed, if a rail knows it as a "reference", a "payer" or part of one
+    ("payers"), in our spelling."""
     for rail in who_can(Searches):
         if (found := rail.spelled(text)) is not None:
             return found

@@ -30,6 +30,7 @@ from paywall.logs import plain
 from paywall.models import (
     Alert,
     AlertMessage,
+    AlertRecipient,
     Balance,
     BuyerDay,
     FacilitatorHealth,
@@ -90,10 +91,15 @@ def tell() -> Counter[str]:
     return +counts
 
 
-def addresses() -> list[tuple[str, str]]:
-    """By which channel alerts go, and where."""
+def addresses(kind: str = Alert.Kind.TEST) -> list[tuple[str, str]]:
+    """By which channel alerts of a kind go, and where: as the settings say, and the desk. A test
+    goes to everybody."""
     settings = conf.get()
-    found = [(AlertMessage.Channel.EMAIL.value, to) for to in settings.alert_emails]
+    rows = AlertRecipient.objects.using(durable.alias())
+    if kind != Alert.Kind.TEST:
+        rows = rows.filter(**{"summaries" if kind == Alert.Kind.SUMMARY else "troubles": True})
+    wanted = dict.fromkeys([*settings.alert_emails, *rows.values_list("email", flat=True)])
+    found = [(AlertMessage.Channel.EMAIL.value, to) for to in wanted]
     if settings.alert_webhook_url:
         found.append((AlertMessage.Channel.WEBHOOK.value, settings.alert_webhook_url))
     return found
@@ -113,7 +119,7 @@ def raise_(news: News) -> bool:
         },
     )
     if is_new:
-        messages = [AlertMessage(alert=alert, channel=by, to=to) for by, to in addresses()]
+        messages = [AlertMessage(alert=alert, channel=by, to=to) for by, to in addresses(news.kind)]
         AlertMessage.objects.using(durable.alias()).bulk_create(messages)
         log.warning("alert=%s %s", alert.pk, news.title)
     return is_new

@@ -6,21 +6,24 @@ It asks everybody who takes part, and pays nothing. Each finding says what to do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.core.checks import ERROR, run_checks
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from paywall import conf, durable
 from paywall.catalog import offers
 from paywall.exceptions import NotForSale
-from paywall.findings import Finding, fail, note, ok
-from paywall.models import Account, Resource
+from paywall.findings import Finding, Grade, fail, note, ok
+from paywall.models import Account, Examination, Resource
 from paywall.rails import registry
 from paywall.rails.base import Examines
-from paywall.reports import status
+from paywall.reports import status, surroundings
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -41,6 +44,7 @@ def examine() -> Iterator[Finding]:
     yield from _checks()
     yield from _worker()
     yield from _broker()
+    yield from surroundings.examine()
     yield from _for_sale()
     accounts = Account.objects.using(durable.alias()).open()
     if not accounts:
@@ -49,6 +53,43 @@ def examine() -> Iterator[Finding]:
         rail = registry.able(name, Examines)
         if rail is not None:
             yield from rail.examine([account for account in accounts if account.rail == name])
+
+
+@durable.write
+def keep(found: list[Finding], *, live: str = "", by: Any = None) -> None:
+    """Write down what was found, for the dashboard: in the place of what was found before."""
+    rows = Examination.objects.using(durable.alias())
+    told = {"findings": [one.json() for one in found], "live": live[:500]}
+    rows.update_or_create(pk=1, defaults={**told, "at": timezone.now(), "by": by})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was found when somebody looked last."""
+
+    at: datetime
+    live: str
+    findings: list[Finding]
+
+    @property
+    def failing(self) -> int:
+        return sum(one.grade == Grade.FAIL for one in self.findings)
+
+    @property
+    def sorted(self) -> list[Finding]:
+        """What stops money first."""
+        return sorted(self.findings, key=lambda one: _WORST_FIRST.index(one.grade))
+
+
+_WORST_FIRST = (Grade.FAIL, Grade.NOTE, Grade.OK)
+
+
+def last() -> Kept | None:
+    """None where nobody has looked."""
+    row = Examination.objects.using(durable.alias()).first()
+    if row is None:
+        return None
+    return Kept(row.at, row.live, [Finding.of(one) for one in row.findings])
 
 
 def _pending_migrations() -> list[str]:

@@ -50,6 +50,13 @@ def owner_time(at: datetime) -> str:
 
 
 @register.filter
+def owner_moment(at: datetime) -> str:
+    """The same to the second, with the zone."""
+    local = localtime(at, conf.get().owners_zone())
+    return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M:%S} {local:%Z}"
+
+
+@register.filter
 def ago(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     if seconds < 120:

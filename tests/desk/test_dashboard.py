@@ -165,8 +165,16 @@ def test_a_receipt_is_found_by_what_people_have_of_it(owner, sold, make_resource
         *("0x" + "AB" * 32, wanted.payment.payer, wanted.payment.payer.lower()),
         *("http://testserver/item/?page=7", "/item/?page=7", "ada", "ADA@example.com"),
     ]
+    wallet = wanted.payment.payer
+    texts += [
+        wallet[:6],
+        wallet[:12],
+        f"{wallet[:6]}…{wallet[-4:]}",
+        f"{wallet[:8]}...{wallet[-3:]}",
+    ]
     for text in texts:
         assert listed(owner, q=text) == [wanted.pk], text
+    assert listed(owner, q=f"{wallet[:6]}…0000") == []
     assert listed(owner, q="item") == [wanted.pk], "by its title, or part of it"
     assert listed(owner, q="nobody") == []
 

@@ -17,12 +17,21 @@ from .conftest import days_ago
 pytestmark = pytest.mark.django_db
 
 MODELS = [
-    *("accesspass", "account", "alert", "audience", "balance", "balanceentry", "cursor"),
+    *(
+        "accesspass",
+        "account",
+        "alert",
+        "alertrecipient",
+        "audience",
+        "balance",
+        "balanceentry",
+        "cursor",
+    ),
     *("dashboard", "dispute", "export"),
     *("exposure", "facilitatorhealth", "freeuse", "gift", "meter", "notice", "order", "payment"),
     *("refund", "resource", "transaction", "wallet"),
 ]
-DESK = ["index", "receipts", "exports"]
+DESK = ["index", "receipts", "exports", "doctor", "live"]
 
 
 def queries(client, url):
@@ -105,9 +114,9 @@ def test_a_stranger_is_asked_to_sign_in_and_others_are_refused(db, staff, path):
 @pytest.mark.parametrize(
     ("group", "may"),
     [
-        ("Paywall price editors", {"index", "receipts"}),
-        ("Paywall refunders", {"index", "receipts"}),
-        ("Paywall auditors", {"index", "receipts", "exports"}),
+        ("Paywall price editors", {"index", "receipts", "doctor", "live"}),
+        ("Paywall refunders", {"index", "receipts", "doctor", "live"}),
+        ("Paywall auditors", {"index", "receipts", "exports", "doctor", "live"}),
     ],
 )
 def test_each_role_sees_what_it_is_for(staff, group, may):

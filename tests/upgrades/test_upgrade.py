@@ -33,6 +33,7 @@ RELEASED = {
     "0010_on_balances": "4d4e808de1618bc7d2a28d9e82f26e5c27c22a6f8ea7c408624eef088f67146f",
     "0011_retention": "9e6f7185d90348061d851afc85ffc2f1d89a1e5173847fd032ff861084771c58",
     "0012_invoices": "989a1a2de607c1bc4231fae354e83284a33673584292c5b01b240cbe7d94dd9e",
+    "0013_desk": "a4a0b6bcbe9f50e6aab4904ec7b467dde842eb5fb1fcae347c8db50c7bfc2b93",
 }
 """Migrations that sites have run, each with its SHA-256: a new one is added to them."""
 

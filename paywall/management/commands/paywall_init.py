@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,16 +17,15 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
-from django.db import transaction
 from django.urls import NoReverseMatch, reverse
 
-from paywall import conf, durable
+from paywall import conf
 from paywall.admin.accounts import filled_in
-from paywall.models import Account, Price, Resource
+from paywall.catalog import sample
+from paywall.models import Account
 from paywall.presets import PRESETS
 from paywall.rails import registry
 from paywall.secret import Secret
-from paywall.views import SAMPLE
 
 from . import paywall_buy
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from paywall.rails.base import Coin
 
-PRICE = Decimal("0.01")
 
 OWN = "own"
 """No third party: the site settles by itself, and pays for gas."""
@@ -171,14 +168,9 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(trouble))
 
     def _sell(self, currency: str) -> None:
-        with transaction.atomic(using=durable.alias()):
-            resource, is_new = Resource.objects.get_or_create(
-                slug=SAMPLE, defaults={"title": "A sample", "listed": False}
-            )
-            if not resource.prices.filter(currency=currency).exists():
-                Price.objects.create(resource=resource, amount=PRICE, currency=currency)
+        resource, is_new = sample.offer(currency)
         if is_new:
-            self.stdout.write(self.style.SUCCESS(f"Something to sell: {resource}, {PRICE}"))
+            self.stdout.write(self.style.SUCCESS(f"Something to sell: {resource}, {sample.PRICE}"))
 
     def _paste_sandbox(self) -> bool:
         if not conf.get().sandbox:
@@ -222,7 +214,7 @@ class Command(BaseCommand):
             )
             return
         self.stdout.write(f"\nBuying {url} from this site:")
-        arguments = [url, "--yes", "--max", str(PRICE)]
+        arguments = [url, "--yes", "--max", str(sample.PRICE)]
         command = WithinTheSite() if coin is not None else WithPlayMoney()
         call_command(command, *arguments, stdout=self.stdout, stderr=self.stderr)
         self.stdout.write(self.style.SUCCESS("\nThe first sale: see the dashboard."))

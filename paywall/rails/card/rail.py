@@ -15,6 +15,7 @@ from . import (
     checkout,
     checks,
     declines,
+    doctor,
     finding,
     news,
     orders,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from paywall.checkout.methods import PaymentMethod
     from paywall.effects import Steps
     from paywall.exceptions import PaywallError
+    from paywall.findings import Finding as Examined
     from paywall.models import Account, Payment, Refund
     from paywall.rails.base import Comparison, Facilitator, Seen
     from paywall.vocabulary import Charge, Claim, Clue, Credential, Finding, News, Offer
@@ -171,6 +173,9 @@ class CardRail(Rail):
 
     def check_account(self, account: Account) -> Iterator[CheckMessage]:
         return checks.check_account(account)
+
+    def examine(self, accounts: Sequence[Account]) -> Iterator[Examined]:
+        return doctor.examine(accounts)
 
     def news(self) -> Iterator[News]:
         return news.news()

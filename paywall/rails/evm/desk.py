@@ -54,9 +54,15 @@ class EvmAccountForm(AccountForm):
     )
     asset = forms.CharField(label=_("Token contract"), max_length=42)
     eip712_name = forms.CharField(
-        label=_("EIP-712 name"), max_length=100, help_text=_("As the token contract says it.")
+        label=_("Name that buyers sign"),
+        max_length=100,
+        help_text=_("As the token's contract says it: the EIP-712 domain's name."),
     )
-    eip712_version = forms.CharField(label=_("EIP-712 version"), max_length=20)
+    eip712_version = forms.CharField(
+        label=_("Version that buyers sign"),
+        max_length=20,
+        help_text=_("Of the same: the EIP-712 domain's version."),
+    )
     confirmations = forms.IntegerField(
         label=_("Confirmations"),
         min_value=1,
@@ -75,9 +81,9 @@ class EvmAccountForm(AccountForm):
     )
     first = ("preset", "pay_to", "confirmations", "finalized")
     by_hand = (*FROM_PRESET, "currency")
-    by_hand_title = _("Token")
+    by_hand_title = _("Technical details")
     by_hand_help = _("Leave these alone if you chose a coin above.")
-    network_help = _("CAIP-2: eip155:8453 is Base.")
+    network_help = _("By its CAIP-2 name: eip155:8453 is Base.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -5,6 +5,7 @@ Each ability is a room of this package; here stands which.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
@@ -74,6 +75,14 @@ if TYPE_CHECKING:
     )
 
 _EXACT, _UP_TO = schemes.named("exact"), schemes.named("upto")
+
+
+_PART_OF_ADDRESS = re.compile(r"(?P<head>0x[0-9a-fA-F]{3,39})((…|\.\.\.?)(?P<tail>[0-9a-fA-F]*))?")
+"""How receipts shorten one, or what somebody remembers of it; letters as they stand there."""
+
+
+_PART_OF_ADDRESS = re.compile(r"(?P<head>0x[0-9a-fA-F]{3,39})((…|\.\.\.?)(?P<tail>[0-9a-fA-F]*))?")
+"""How receipts shorten one, or what somebody remembers of it; letters as they stand there."""
 
 
 class EvmRail(Rail):
@@ -250,7 +259,8 @@ class EvmRail(Rail):
         try:
             return "payer", checksum(text)
         except ValueError:
-            return None
+            found = _PART_OF_ADDRESS.fullmatch(text)
+            return ("payers", f"{found['head']}…{found['tail'] or ''}") if found else None
 
     def balance_text(self, account: Account) -> str:
         from . import desk
