@@ -99,9 +99,9 @@ def _told(payment: Payment, name: str, value: Any) -> str:
         case "reference" | "tx":
             return gettext("Transaction %s.") % shortened(str(value))
         case "position":
-            return gettext("In block %s.") % value
+            return gettext("In block %s.") % str(value)
         case "facilitator":
-            return gettext("Asked: %s.") % value
+            return gettext("Asked: %s.") % str(value)
         case "on_credit":
             return gettext("On credit.") if value else ""
     return f"{name}: {value}"
