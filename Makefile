@@ -16,7 +16,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint test-fast test-pair test-postgresql bench soak nightly chain clients services clean
+.PHONY: help demo test lint test-fast test-pair test-postgresql test-wagtail bench soak nightly chain clients services clean
 
 help:
 	@echo "make demo              a shop that sells, on a local chain"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint              ruff, mypy, migrations, import rules"
 	@echo "make test-fast         the inner loop: no servers, no chain"
 	@echo "make test-postgresql   the same on PostgreSQL"
+	@echo "make test-wagtail      a Wagtail site that sells pages"
 	@echo "make bench             what all of it costs, beside the official parties"
 	@echo "make soak              20 minutes under load while everything breaks"
 	@echo "make nightly           the soak, and 100,000 steps of the state machine"
@@ -105,7 +106,12 @@ test-postgresql: chain services
 test: lint clients services
 	@$(BIN)/pytest $(FAST)
 	@$(BIN)/pytest -m slow
+	@$(MAKE) --no-print-directory test-wagtail
 	@$(MAKE) --no-print-directory test-postgresql
+
+# A site with settings of its own.
+test-wagtail: venv
+	@$(BIN)/pytest tests/wagtail_site --ds tests.wagtail_site.settings
 
 # For a second pair of Python and Django: the fast tests, on both databases, and one end-to-end
 # test of each kind (CONTRIBUTING.md says which, and why).

@@ -37,6 +37,9 @@ sys.dont_write_bytecode = False
 
 END_TO_END = Path(__file__).parent / "end_to_end"
 
+WAGTAIL_SITE = Path(__file__).parent / "wagtail_site"
+"""A site with settings of its own: `make test-wagtail`."""
+
 IN_PROCESS = ("not slow", "not slow or matrix")
 """Which tests the inner loop runs, and which of those without servers PostgreSQL does."""
 
@@ -85,6 +88,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """All of end_to_end is slow: the inner loop does not even import browsers and nodes."""
+    if collection_path == WAGTAIL_SITE:
+        return None if config.option.ds == "tests.wagtail_site.settings" else True
     is_in_process = config.option.markexpr in IN_PROCESS
     return True if is_in_process and collection_path == END_TO_END else None
 

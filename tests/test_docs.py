@@ -92,6 +92,8 @@ def test_code_in_the_docs_is_python_and_imports_what_there_is(block):
     tree = ast.parse(block)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paywall"):
+            if str(node.module).startswith("paywall.contrib.wagtail"):
+                continue  # it needs Wagtail's own settings: tests/wagtail_site
             module = import_module(str(node.module))
             for alias in node.names:
                 if not hasattr(module, alias.name):

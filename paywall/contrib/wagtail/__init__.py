@@ -1,0 +1,1 @@
+"""Wagtail pages that are sold: `INSTALLED_APPS = [..., "paywall", "paywall.contrib.wagtail"]`."""
