@@ -98,8 +98,13 @@ class LocalChain:
     `block_time` is seconds between blocks; None mines a block for every transaction.
     """
 
-    def __init__(self, port: int | None = None, block_time: float | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(
+        self,
+        port: int | None = None,
+        block_time: float | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.port, self.host = port or free_port(), host
         self.block_time = block_time
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +113,7 @@ class LocalChain:
     def __enter__(self) -> LocalChain:
         command = [
             str(_anvil()),
-            *("--port", str(self.port)),
+            *("--host", self.host, "--port", str(self.port)),
             *("--chain-id", str(CHAIN_ID)),
             *("--mnemonic", MNEMONIC),
             "--silent",

@@ -115,7 +115,7 @@ def read(response, most: int = 99) -> bytes:
 
         async def send() -> None:
             async for part in response.streaming_content:
-                found.append(part)
+                found.append(part)  # noqa: PERF401 - one at a time, as it is sent
 
         sending = asyncio.create_task(send())
         while not sending.done() and len(found) < most:
