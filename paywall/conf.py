@@ -407,6 +407,10 @@ class Settings:
     """After how many days what is personal in the books is forgotten: {"payloads": 30, "urls": 365,
     "users": 730, "wallets": 730, "events": 365}. What is not named is kept."""
 
+    tracing: Flag = False
+    """Whether OpenTelemetry is told of spans: requests for what is sold, settling, confirming.
+    Needs the extra `otel`."""
+
     max_credential_bytes: SomeWhole = 8_190
     """Longer payment headers are refused."""
 

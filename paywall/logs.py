@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import logging
 import re
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
+
+payment: ContextVar[int | None] = ContextVar("paywall_payment", default=None)
+"""The key of the payment that this thread or task works on, if it is one."""
 
 _FIELD = re.compile(r"\b(payment|refund|transaction)=(\S+?)(?=[\s:,]|$)")
 
@@ -24,10 +28,13 @@ def plain(text: object, most: int = 300) -> str:
 
 
 class Fields(logging.Filter):
-    """Gives every record `payment`, `refund` and `transaction`, None where it names none."""
+    """Gives every record `payment`, `refund` and `transaction`: as its message names them, and
+    otherwise the payment that is being worked on, or None."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         named = dict(_FIELD.findall(record.getMessage()))
+        if (worked_on := payment.get()) is not None:
+            named.setdefault("payment", str(worked_on))
         for name in ("payment", "refund", "transaction"):
             value = named.get(name)
             setattr(record, name, int(value) if value and value.isdecimal() else value)

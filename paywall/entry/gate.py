@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from django.http import StreamingHttpResponse
 
-from paywall import conf, durable, holders, ledger, settlement
+from paywall import conf, durable, holders, ledger, settlement, tracing
 from paywall.catalog import audiences, offers
 from paywall.django_internals import free_resources
 from paywall.effects import Presence, call, query
@@ -74,6 +74,17 @@ class Door:
 
 def through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     """Let one request through, or answer it here."""
+    with tracing.about(None), tracing.span("paywall.request") as told:
+        response = yield from _through(request, door)
+        told.tell(
+            resource=getattr(getattr(request, "paywall_sale", None), "slug", None),
+            payment=tracing.payment.get(),
+            status=response.status_code,
+        )
+        return response
+
+
+def _through(request: HttpRequest, door: Door) -> Steps[HttpResponseBase]:
     try:
         reference = yield from door.find()
         sale = offers.peek(reference) or (yield from query(offers.load, reference))
@@ -115,6 +126,7 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
             caches.answer_whole(request)
             return before.response
         payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
+        tracing.payment.set(payment.pk)
         seen.paywall_sale, seen.paywall_is_paid = sale, True
         seen.paywall = metering.of_payment(payment)
         return (yield from _sell(request, door, sale, payment))

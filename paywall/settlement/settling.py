@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from paywall import conf, crashpoints, durable, ledger
+from paywall import conf, crashpoints, durable, ledger, tracing
 from paywall.catalog import offers
 from paywall.effects import query
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove, Unavailable
@@ -56,6 +56,7 @@ REOPENED_AFTER = timedelta(seconds=30)
 """When nothing is to be seen of a settled payment for so long, it is asked for once more."""
 
 
+@tracing.of_payment("paywall.settle")
 def settle(payment: Payment, then: Then | None = None) -> Steps[Settlement]:
     """Settle a payment that was claimed and is held by the caller.
 
@@ -134,6 +135,7 @@ def _find_out(
     return answer
 
 
+@tracing.of_payment("paywall.resolve")
 def resolve(payment: Payment, *, buyer_waits: bool, then: Then | None = None) -> Steps[Settlement]:
     """Find out about a payment in `settling` that the caller has taken up.
 
@@ -195,6 +197,7 @@ def _ask_again(payment: Payment) -> Steps[Settlement]:
     return Unknown(unknown.reason, payment.reference)
 
 
+@tracing.of_payment("paywall.confirm")
 def confirm(payment: Payment) -> Steps[Finding]:
     """Look for the evidence of a settled or confirmed payment; move it if the answer is final, or
     back if what had been shown is not to be seen any more. Returns what was found; never raises."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.utils import timezone
 
-from paywall import crashpoints, durable, ledger, settlement
+from paywall import crashpoints, durable, ledger, settlement, tracing
 from paywall.effects import run
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.holders import throttle
@@ -299,7 +299,8 @@ def _work_on(payment: Payment, work: Work, unmoved: str | None) -> str | None:
     if there was trouble, which is logged: it is not the next payment's."""
     origin = payment.state
     try:
-        work(payment)
+        with tracing.about(payment.pk):
+            work(payment)
         moved = payment.state != origin
         ledger.let_go(payment, due_in=0 if moved else settlement.pause(payment.attempts))
     except (LedgerUnavailable, StaleMove) as error:
