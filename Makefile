@@ -16,7 +16,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint test-fast test-pair test-postgresql test-wagtail bench soak nightly chain clients services clean
+.PHONY: help demo test lint test-fast test-pair test-postgresql test-wagtail release-check docs bench soak nightly chain clients services clean
 
 help:
 	@echo "make demo              a shop that sells, on a local chain"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-fast         the inner loop: no servers, no chain"
 	@echo "make test-postgresql   the same on PostgreSQL"
 	@echo "make test-wagtail      a Wagtail site that sells pages"
+	@echo "make release-check     the wheel: reproducible, checked, listed, audited"
 	@echo "make bench             what all of it costs, beside the official parties"
 	@echo "make soak              20 minutes under load while everything breaks"
 	@echo "make nightly           the soak, and 100,000 steps of the state machine"
@@ -118,6 +119,10 @@ test-wagtail: venv
 test-pair: clients services
 	@$(BIN)/pytest -m "not slow or matrix or every_pair"
 	@$(BIN)/python -m tests.services postgresql -- $(BIN)/pytest $(ALSO_ON_POSTGRESQL)
+
+# What is published: built twice and compared, checked, listed, and audited where that can be asked.
+release-check: venv
+	@$(BIN)/python -m tests.release --audit
 
 bench: chain services
 	@$(BIN)/python -m benchmarks.gate
