@@ -16,7 +16,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint test-fast test-pair test-postgresql test-wagtail release-check docs bench soak nightly chain clients services clean
+.PHONY: help demo test lint test-fast test-pair test-postgresql test-wagtail release-check docs docs-version bench soak nightly chain clients services clean
 
 help:
 	@echo "make demo              a shop that sells, on a local chain"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-fast         the inner loop: no servers, no chain"
 	@echo "make test-postgresql   the same on PostgreSQL"
 	@echo "make test-wagtail      a Wagtail site that sells pages"
+	@echo "make docs              the documentation as a site, in var/site"
 	@echo "make release-check     the wheel: reproducible, checked, listed, audited"
 	@echo "make bench             what all of it costs, beside the official parties"
 	@echo "make soak              20 minutes under load while everything breaks"
@@ -123,6 +124,15 @@ test-pair: clients services
 # What is published: built twice and compared, checked, listed, and audited where that can be asked.
 release-check: venv
 	@$(BIN)/python -m tests.release --audit
+
+# The documentation as a site in var/site, to be read from a server or from the folder.
+docs: venv
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The same beside those of other versions, on the branch gh-pages: make docs-version VERSION=0.2
+docs-version: venv
+	@NO_MKDOCS_2_WARNING=1 DOCS_VERSIONS=1 $(BIN)/mike deploy --update-aliases $(VERSION) latest
+	@$(BIN)/mike set-default latest
 
 bench: chain services
 	@$(BIN)/python -m benchmarks.gate
