@@ -42,6 +42,7 @@ def deferred(transactional_db, monkeypatch):
     before it writes. (With IMMEDIATE it does, and nothing can be sold inside of it.)"""
     ours = connections["default"]
     if ours.vendor == "sqlite":
+        monkeypatch.setitem(ours.settings_dict["OPTIONS"], "transaction_mode", "DEFERRED")
         ours.ensure_connection()
         monkeypatch.setattr(ours, "transaction_mode", "DEFERRED")
 
