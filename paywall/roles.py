@@ -23,7 +23,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("add_meter", "change_meter", "view_meter", "add_gift", "change_gift", "view_gift"),
     ),
     "Paywall refunders": (
-        *(*_VIEW_BOOKS, "view_resource", "view_accesspass"),
+        *(*_VIEW_BOOKS, "view_resource", "view_account", "view_accesspass"),
         *("refund_payment", "note_receipt", "revoke_accesspass"),
         *("look_again_payment", "view_alert", "send_alert"),
         *("add_acknowledgement", "add_examination"),

@@ -298,7 +298,7 @@ class PricedForm(forms.ModelForm):  # type: ignore[type-arg]
     amount = AmountField(
         label=_("Price"),
         max_value=Decimal(MOST),
-        help_text=_("Another amount supersedes the price from now on."),
+        help_text=_("Another amount takes the place of this one from now on."),
     )
     currency = CurrencyField()
     pass_seconds = SecondsField()

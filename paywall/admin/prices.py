@@ -77,10 +77,14 @@ class PriceChanges(MixinBase):
         headings = (gettext("Price"), gettext("For whom"), gettext("From"), gettext("In force"))
         cells = format_html_join("", "<th scope=col>{}</th>", ((text,) for text in headings))
         body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", told)
-        link = format_html(
-            '<a class="paywall-price" href="{}" data-dialog>{}</a>',
-            reverse("admin:paywall_resource_price", args=[resource.pk]),
-            gettext("Change what it costs"),
+        link: Any = (
+            ""
+            if not getattr(resource, "may_price", True)
+            else format_html(
+                '<a class="paywall-price" href="{}" data-dialog>{}</a>',
+                reverse("admin:paywall_resource_price", args=[resource.pk]),
+                gettext("Change what it costs"),
+            )
         )
         if not told:
             return format_html("{} {}", gettext("It is not for sale yet."), link)
@@ -92,12 +96,14 @@ class PriceChanges(MixinBase):
         """Who may say what things cost: to change a resource is not enough."""
         return request.user.has_perm("paywall.add_price")
 
+    def may_price(self, request: HttpRequest) -> bool:
+        """Whether the form for it opens."""
+        return self.has_change_permission(request) and self.has_price_permission(request)
+
     def price_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One price, changed from the list: a page, or its form for the list's dialog."""
         resource = get_object_or_404(Resource, pk=pk)
-        if not (
-            self.has_change_permission(request, resource) and self.has_price_permission(request)
-        ):
+        if not self.may_price(request):
             raise PermissionDenied
         current = resource.current_price()
         back = _back(request)
@@ -207,7 +213,7 @@ class PriceChanges(MixinBase):
 def _standing(price: Price, is_current: bool) -> str:
     if price.valid_from > timezone.now():
         return gettext("to come")
-    return gettext("now") if is_current else gettext("superseded")
+    return gettext("now") if is_current else gettext("replaced")
 
 
 @transaction.atomic

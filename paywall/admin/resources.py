@@ -95,7 +95,9 @@ class ResourceList(ChangeList):
             at = date_format(timezone.localtime(price.valid_from), "SHORT_DATETIME_FORMAT")
             said = gettext("from %(at)s: %(price)s") % {"at": at, "price": _shown(price)}
             prices.setdefault(price.resource_id, []).append(said)
+        may_price = self.model_admin.may_price(request)
         for row in rows:
+            row.may_price = may_price
             row.prices_shown = "; ".join(prices.get(row.pk, []))
             row.earned = ", ".join(sorted(earned.get(row.pk, [])))
         self.result_list = rows
@@ -157,6 +159,7 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         (_none, first), *others = super().get_fieldsets(request, obj)
         if obj is not None:
+            obj.may_price = self.may_price(request)
             first = {**first, "fields": ["all_prices", *first["fields"]]}
         return [(_none, first), *others]
 
@@ -196,6 +199,8 @@ class ResourceAdmin(PriceChanges, OnlyUnused, ModelAdminBase):
     @admin.display(description=_("price"), ordering="price_amount")
     def price(self, resource: Any) -> str | SafeString:
         label = getattr(resource, "prices_shown", "") or gettext("not for sale")
+        if not getattr(resource, "may_price", True):
+            return label
         url = reverse("admin:paywall_resource_price", args=[resource.pk])
         return format_html(
             '<a class="paywall-price" href="{}" data-dialog title="{}">{}</a>',

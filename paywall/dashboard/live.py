@@ -59,7 +59,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         _switch(request, to_main=request.POST.get("to") == "main")
         return HttpResponseRedirect(request.path)
     examined = _examined(found) if request.GET.get("look") else None
-    ticks = list(_ticks(found, examined))
+    ticks = list(_ticks(request, found, examined))
     context = {
         "title": _("Sell for real money"),
         "accounts": found,
@@ -77,7 +77,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 def _switch(request: HttpRequest, *, to_main: bool) -> None:
     found = switching.accounts()
     if to_main:
-        missing = [tick for tick in _ticks(found, _examined(found)) if not tick.done]
+        missing = [tick for tick in _ticks(request, found, _examined(found)) if not tick.done]
         if missing:
             told = gettext("Not yet: %s") % "; ".join(str(tick.title) for tick in missing)
             messages.error(request, told)
@@ -102,13 +102,17 @@ def _examined(found: switching.Accounts) -> list[Finding]:
     return said
 
 
-def _ticks(found: switching.Accounts, examined: list[Finding] | None) -> Iterator[Tick]:
+def _ticks(
+    request: HttpRequest, found: switching.Accounts, examined: list[Finding] | None
+) -> Iterator[Tick]:
     settings = conf.get()
+    may_add = request.user.has_perm("paywall.add_account")
+    add_account = admin_url("paywall_account_add") if may_add else None
     yield Tick(
         _("An account on a main network"),
         bool(found.main),
         _("Add the wallet that real money goes to, or cards with a live key."),
-        admin_url("paywall_account_add"),
+        add_account,
     )
     priced = _currencies()
     paid = {account.currency for account in found.main}
@@ -116,7 +120,7 @@ def _ticks(found: switching.Accounts, examined: list[Finding] | None) -> Iterato
         _("Every currency that you price in has one"),
         bool(found.main) and priced <= paid,
         _("Missing: %s") % ", ".join(sorted(priced - paid)),
-        admin_url("paywall_account_add"),
+        add_account,
     )
     networks = {account.network for account in found.main if registry.watches(account)}
     missing = sorted(n for n in networks if not settings.rpc_nodes(n))

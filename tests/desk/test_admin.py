@@ -113,7 +113,7 @@ def test_a_price_is_superseded_in_the_admin_not_edited(owner, item):
     assert old.amount == Decimal("0.01")
     page = owner.get(f"/admin/paywall/resource/{item.pk}/change/").content.decode()
     rows = re.findall(r"<tr><td>(.*?)</td><td>everyone</td><td>.*?</td><td>(.*?)</td></tr>", page)
-    assert rows == [("0.05 USD", "now"), ("0.01 USD", "superseded")]
+    assert rows == [("0.05 USD", "now"), ("0.01 USD", "replaced")]
 
 
 def test_a_price_that_nobody_could_pay_is_refused(owner, item):
