@@ -95,7 +95,7 @@ class ResourceList(ChangeList):
             at = date_format(timezone.localtime(price.valid_from), "SHORT_DATETIME_FORMAT")
             said = gettext("from %(at)s: %(price)s") % {"at": at, "price": _shown(price)}
             prices.setdefault(price.resource_id, []).append(said)
-        may_price = self.model_admin.may_price(request)
+        may_price = self.model_admin.may_price(request)  # type: ignore[attr-defined]
         for row in rows:
             row.may_price = may_price
             row.prices_shown = "; ".join(prices.get(row.pk, []))

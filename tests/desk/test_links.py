@@ -27,7 +27,8 @@ def test_no_link_ends_in_a_refusal(staff, sold, make_resource, role):
     Alert.objects.create(key="x", kind="lost", title="t", text="t")
     rollups.rebuild()
     client = staff(role)
-    to_do, seen, refused = ["/admin/", "/dashboard/"], set(), []
+    to_do, refused = ["/admin/", "/dashboard/"], []
+    seen: set[str] = set()
     while to_do and len(seen) < MOST:
         path = to_do.pop()
         if path in seen:
