@@ -167,25 +167,17 @@ def _forget_holders(passes: Any) -> None:
 
 
 @durable.write
-def forget_orders(keys: Sequence[int], what: Collection[str]) -> None:
-    """The same for orders that are not open any more."""
-    chosen = Order.objects.using(durable.alias()).filter(pk__in=keys)
-    chosen = chosen.exclude(state=Order.State.OPEN)
+def forget_beside(
+    model: type[Order] | type[BalanceEntry], keys: Sequence[int], what: Collection[str]
+) -> None:
+    """The same for what stands beside payments: orders, and what was spent from balances. Not of
+    those that are open."""
+    chosen = model._default_manager.using(durable.alias()).filter(pk__in=keys)
+    chosen = chosen.exclude(state="open")
     if "urls" in what:
         chosen.update(url="")
     if "users" in what:
-        chosen.update(user=None, holder="")
-
-
-@durable.write
-def forget_entries(keys: Sequence[int], what: Collection[str]) -> None:
-    """The same for what was spent from balances, and had."""
-    chosen = BalanceEntry.objects.using(durable.alias()).filter(pk__in=keys)
-    chosen = chosen.exclude(state=BalanceEntry.State.OPEN)
-    if "urls" in what:
-        chosen.update(url="")
-    if "users" in what:
-        chosen.update(holder="")
+        chosen.update(holder="", **({"user": None} if model is Order else {}))
 
 
 @durable.write

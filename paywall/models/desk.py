@@ -8,13 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
-class Examination(models.Model):
-    """What the doctor found when it looked last: one row."""
+class _ByStaff(models.Model):
+    """Somebody at the desk, at a time."""
 
-    findings = models.JSONField(_("findings"), default=list)
-    live = models.CharField(
-        _("URL"), max_length=500, blank=True, help_text=_("That was asked for as a buyer does.")
-    )
     at = models.DateTimeField(_("at"), default=timezone.now)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -23,6 +19,21 @@ class Examination(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("by"),
+    )
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}"
+
+
+class Examination(_ByStaff):
+    """What the doctor found when it looked last: one row."""
+
+    findings = models.JSONField(_("findings"), default=list)
+    live = models.CharField(
+        _("URL"), max_length=500, blank=True, help_text=_("That was asked for as a buyer does.")
     )
 
     class Meta:
@@ -30,31 +41,16 @@ class Examination(models.Model):
         verbose_name_plural = _("examinations")
         default_permissions = ("add", "view")
 
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M}"
 
-
-class Acknowledgement(models.Model):
+class Acknowledgement(_ByStaff):
     """Losses that somebody has seen, by the day on which they were sold: one row."""
 
     losses = models.JSONField(_("losses"), default=dict)
-    at = models.DateTimeField(_("at"), default=timezone.now)
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("by"),
-    )
 
     class Meta:
         verbose_name = _("acknowledgement")
         verbose_name_plural = _("acknowledgements")
         default_permissions = ("add",)
-
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M}"
 
 
 class AlertRecipient(models.Model):

@@ -101,7 +101,7 @@ def forget(person: Person) -> Outcome:
     if not person.payer:
         orders = Order.objects.using(using).filter(user=person.user_id)
         for keys in _batches(orders):
-            forgetting.forget_orders(keys, forgetting.ALL)
+            forgetting.forget_beside(Order, keys, forgetting.ALL)
         outcome.balances = forgetting.forget_balances(person.user_id)
     forgetting.forget_counts(person.counted_as)
     outcome.left = list(person.payments())

@@ -57,8 +57,7 @@ def _works(what: str) -> list[tuple[type[Model], Callable[[Sequence[int]], objec
         return [(Payment, of_payments)]
     return [
         (Payment, of_payments),
-        (Order, partial(forgetting.forget_orders, what=(what,))),
-        (BalanceEntry, partial(forgetting.forget_entries, what=(what,))),
+        *((m, partial(forgetting.forget_beside, m, what=(what,))) for m in (Order, BalanceEntry)),
     ]
 
 
