@@ -75,12 +75,18 @@ def main() -> None:
                 )
 
             print("Unpaid, in process: microseconds a request\n")
-            ours, theirs = (_in_process(name, options.rounds, env) for name in ("paywall", "flask"))
+            names = ("paywall", "front", "flask")
+            ours, front, theirs = (_in_process(name, options.rounds, env) for name in names)
             table(
                 ["", "free view", "gated (402)", "the gate adds"],
                 ["paywall (Django)", *ours],
+                ["the same behind paywall.front", *front],
                 ["x402 (Flask)", *theirs],
             )
+            share = float(front[1]) / float(theirs[1])
+            print(f"\nA 402 by the front door takes {share:.2f} of Flask's.")
+            for name in ("paywall", "front"):
+                print(f"An article's 402 ({name}): {_in_process(name, 3, env, ARTICLE)[1]} us")
 
             ports = {"paywall": free_port(), "flask": free_port()}
             applications = {"paywall": "site_demo.wsgi", "flask": "benchmarks.official:app"}
@@ -132,9 +138,15 @@ def _buy(url: str, buyer: Any) -> float:
 # ------------------------------------------------------------------------------ In process
 
 
-def _in_process(name: str, rounds: int, env: dict[str, str]) -> list[str]:
+ARTICLE = "/articles/"
+"""Where the demo's list of articles is: the first that it links to is measured."""
+
+
+def _in_process(
+    name: str, rounds: int, env: dict[str, str], gated: str = "/api/forecast/"
+) -> list[str]:
     """Each in an interpreter of its own, so that neither pays for the other's imports."""
-    command = [sys.executable, "-m", "benchmarks.gate", "--measure", name]
+    command = [sys.executable, "-m", "benchmarks.gate", "--measure", name, "--gated", gated]
     output = subprocess.run(
         [*command, "--rounds", str(rounds)],
         cwd=ROOT,
@@ -146,17 +158,27 @@ def _in_process(name: str, rounds: int, env: dict[str, str]) -> list[str]:
     return output.splitlines()[-1].split()
 
 
-def measure(name: str, rounds: int) -> None:
+def measure(name: str, rounds: int, gated: str) -> None:
     """Print: free, gated, difference, each as microseconds; the best of the rounds."""
-    if name == "paywall":
-        from site_demo.wsgi import application
+    if name in ("paywall", "front"):
+        from django.core.wsgi import get_wsgi_application
+
+        from paywall import front
+
+        plain = get_wsgi_application()
+        application: Any = front.wsgi(plain) if name == "front" else plain
+        if gated == ARTICLE:
+            from site_demo.magazine.models import Article
+
+            urls = (one.get_absolute_url() for one in Article.objects.order_by("pk"))
+            gated = next(url for url in urls if _call(plain, url) == "402")
     else:
         from benchmarks.official import app
 
         application = app.wsgi_app
-    free, gated = "/api/hello/", "/api/forecast/"
+    free = "/api/hello/"
     assert _call(application, free) == "200"
-    assert _call(application, gated) == "402"
+    assert _call(application, gated) == "402", (gated, _call(application, gated))
     best = {free: float("inf"), gated: float("inf")}
     for _ in range(rounds):
         for path in best:
@@ -204,13 +226,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--paid", type=int, default=40)
-    parser.add_argument("--measure", choices=["paywall", "flask"], help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=["paywall", "front", "flask"], help=argparse.SUPPRESS)
+    parser.add_argument("--gated", default="/api/forecast/", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     chosen = _options()
     if chosen.measure:
-        measure(chosen.measure, chosen.rounds)
+        measure(chosen.measure, chosen.rounds, chosen.gated)
     else:
         main()

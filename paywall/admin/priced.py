@@ -98,7 +98,13 @@ class PricedInline(GenericStackedInline):
         days = of_late().filter(resource=resource)
         rows = days.values_list("currency").annotate(n=Sum("sales"), units=Sum("revenue_units"))
         told = [f"{n} · {money(in_currency(units))} {currency}" for currency, n, units in rows]
-        url = reverse("admin:paywall_resource_change", args=[resource.pk])
+        about = reverse("admin:paywall_resource_change", args=[resource.pk])
+        price = reverse("admin:paywall_resource_price", args=[resource.pk])
         return format_html(
-            '{} <a href="{}">{}</a>', ", ".join(told) or "0", url, gettext("More about it")
+            '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
+            ", ".join(told) or "0",
+            about,
+            gettext("More about it"),
+            price,
+            gettext("Change what it costs"),
         )

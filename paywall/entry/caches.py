@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paywall import django_internals
+from paywall import adapter, conf, django_internals
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from paywall.catalog.offers import ForSale
 
 CONDITIONAL = (
     "HTTP_IF_NONE_MATCH",
@@ -28,3 +30,40 @@ def answer_whole(request: HttpRequest) -> None:
     of it, without the payment's headers, for a buyer who sends an ETag along."""
     for key in CONDITIONAL:
         request.META.pop(key, None)
+
+
+UNTIL, NONCE = "paywall.shared_until", "paywall.nonce"
+"""What the front door reads off the request (`paywall.front`)."""
+
+
+def share(request: HttpRequest, sale: ForSale) -> None:
+    """Say to the front door that whoever asks this, and brings nothing, is told the same until the
+    price is looked up anew. `sale` is as it is sold to everyone. Not where it depends on who asks:
+    audiences, free pages, the site's own prices, reasons and ways in."""
+    if sale.tiers or sale.meter is not None or _site_has_a_say():
+        return
+    _tell(request, UNTIL, sale.stale_at)
+
+
+def share_page(request: HttpRequest, sale: ForSale) -> None:
+    """The same for the page that people pay on."""
+    if not (conf.get().payment_methods or adapter.has_own("teaser")):
+        share(request, sale)
+
+
+def has_nonce(request: HttpRequest, nonce: str) -> None:
+    """That word of the page is another one for each reader."""
+    _tell(request, NONCE, nonce)
+
+
+@conf.kept
+def _site_has_a_say() -> bool:
+    return bool(conf.get().ways_in or adapter.has_own("price") or adapter.has_own("may_pay"))
+
+
+def _tell(request: HttpRequest, name: str, value: object) -> None:
+    """Into what the server made of the request, which the front door has too."""
+    request.META[name] = value
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        scope[name] = value

@@ -113,8 +113,15 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         if credential is None:
             yield from verification.may_pay(request, sale)
             if responses.wants_page(request):
-                teaser = "" if door.teaser is None else (yield from query(door.teaser))
-                return (yield from query(pages.challenge, request, sale, teaser))
+                if door.teaser is None:
+                    caches.share_page(request, visit.sale)
+                    return (yield from query(pages.challenge, request, sale, ""))
+                return (
+                    yield from query(
+                        pages.challenge, request, sale, (yield from query(door.teaser))
+                    )
+                )
+            caches.share(request, visit.sale)
             return responses.challenge(request, sale)
         seen_as = replace(asked.of(request), kept_url=audiences.url_to_keep(request))
         offer, claim = yield from verification.check(sale, credential, seen_as)

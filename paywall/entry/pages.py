@@ -14,7 +14,7 @@ from paywall import adapter
 from paywall.catalog import audiences
 from paywall.checkout import page
 from paywall.checkout.balance import opened_at
-from paywall.entry import asked, responses
+from paywall.entry import asked, caches, responses
 from paywall.exceptions import Code
 from paywall.mounts import path_of
 from paywall.protocols import registry as protocols
@@ -44,6 +44,7 @@ def challenge(
         HttpResponse(text, status=402), sale.challenge.headers(asked.of(request))
     )
     page.protect(response, nonce)
+    caches.has_nonce(request, nonce)
     return response
 
 
