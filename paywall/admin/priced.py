@@ -82,10 +82,13 @@ class PricedInline(GenericStackedInline):
         )
     ]
     readonly_fields = ["sales"]
+    may_price = False
 
     def get_formset(self, request: Any, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
         formset.user = request.user  # type: ignore[attr-defined]
+        may = ("paywall.change_resource", "paywall.add_price")
+        self.may_price = all(request.user.has_perm(name) for name in may)
         if not request.user.has_perm("paywall.add_price"):
             for name in ("amount", "currency"):
                 formset.form.base_fields[name].disabled = True
@@ -99,12 +102,13 @@ class PricedInline(GenericStackedInline):
         rows = days.values_list("currency").annotate(n=Sum("sales"), units=Sum("revenue_units"))
         told = [f"{n} · {money(in_currency(units))} {currency}" for currency, n, units in rows]
         about = reverse("admin:paywall_resource_change", args=[resource.pk])
+        shown = format_html(
+            '{} <a href="{}">{}</a>', ", ".join(told) or "0", about, gettext("More about it")
+        )
+        if not self.may_price:
+            return shown
+        # For who may set prices, and not change the object itself.
         price = reverse("admin:paywall_resource_price", args=[resource.pk])
         return format_html(
-            '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
-            ", ".join(told) or "0",
-            about,
-            gettext("More about it"),
-            price,
-            gettext("Change what it costs"),
+            '{} · <a href="{}">{}</a>', shown, price, gettext("Change what it costs")
         )
