@@ -17,7 +17,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
-from paywall.catalog import declarations
+from paywall.catalog import declarations, offers
 from paywall.effects import Presence, arun, call, query, run
 from paywall.entry import failures
 from paywall.entry.gate import Door, through
@@ -340,8 +340,9 @@ def _finder(
         if isinstance(found, str):
             return found
         if isinstance(found, PricedMixin):
-            what = found
-            found = yield from query(lambda: what.paywall_resource)
+            key = yield from query(offers.of_object, found)
+            if key is not None:
+                return key
         if not isinstance(found, Resource) or found.pk is None:
             raise NotForSale(f"{resource!r} returned {found!r}, which is no saved Resource.")
         return int(found.pk)

@@ -27,7 +27,7 @@ from paywall.catalog import interfaces, sandbox
 from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
 from paywall.interface import Interface
 from paywall.memory import Bounded
-from paywall.models import Account, Audience, Meter, Price, Resource
+from paywall.models import Account, Audience, Meter, Price, PricedMixin, Resource
 from paywall.models.literals import Literal
 from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
@@ -268,10 +268,30 @@ def get(reference: Reference) -> ForSale:
     return peek(reference) or load(reference)
 
 
+_of_objects: Bounded[tuple[str, str], tuple[int, float]] = Bounded()
+"""The resources of objects, each until a time on the monotonic clock."""
+
+
+def of_object(sold: PricedMixin) -> int | None:
+    """The key of an object's resource, kept as long as its price is; None where it has none, which
+    is not kept. May query the database."""
+    key = sold._meta.label_lower, str(sold.pk)
+    kept = _of_objects.get(key)
+    if kept is not None and time.monotonic() < kept[1]:
+        return kept[0]
+    stale_at = time.monotonic() + conf.get().cache_seconds
+    resource = sold.paywall_resource
+    if resource is None:
+        return None
+    _of_objects[key] = resource.pk, stale_at
+    return resource.pk
+
+
 def forget(**_: Any) -> None:
     """Keep nothing: the next request reads the database."""
     with _lock:
         _cache.clear()
+        _of_objects.clear()
 
 
 def match(sale: ForSale, credential: Credential, now: float) -> Offer:

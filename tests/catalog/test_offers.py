@@ -16,6 +16,7 @@ from paywall.protocols.x402.requirements import names, requirements
 from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import TOKENS
 from paywall.vocabulary import Credential
+from site_demo.magazine.models import Article
 from tests.conftest import PAY_TO
 from tests.helpers import at_once
 
@@ -254,3 +255,26 @@ def test_a_policy_that_changed_meanwhile_refuses_nobody(make_resource, account):
     item.policy = "after"
     item.save()
     assert takes(offers.load("item"), before).amount == before.amount
+
+
+def test_an_objects_resource_is_looked_up_once_a_second(
+    account, paywall_settings, django_assert_num_queries
+):
+    paywall_settings(CACHE_SECONDS=60)
+    article = Article.objects.create(slug="soup", title="Soup", body="b")
+    resource = article.sell("0.10")
+    offers.forget()
+    assert offers.of_object(article) == resource.pk
+    with django_assert_num_queries(0):
+        assert offers.of_object(Article(pk=article.pk)) == resource.pk
+    resource.save()  # whatever changes in this process is seen at once
+    with django_assert_num_queries(1):
+        assert offers.of_object(Article(pk=article.pk)) == resource.pk
+
+
+def test_that_an_object_has_none_is_not_kept(account, paywall_settings):
+    paywall_settings(CACHE_SECONDS=60)
+    article = Article.objects.create(slug="soup", title="Soup", body="b")
+    assert offers.of_object(article) is None
+    resource = article.sell("0.10")
+    assert offers.of_object(Article.objects.get()) == resource.pk
