@@ -51,6 +51,11 @@ class Span:
 SILENT = Span()
 
 
+def is_on() -> bool:
+    """Whether anybody listens."""
+    return _tracer() is not None
+
+
 @conf.kept
 def _tracer() -> Any:
     if not conf.get().tracing:
@@ -102,16 +107,21 @@ def of_payment(name: str) -> Callable[[Callable[P, Steps[T]]], Callable[P, Steps
     return decorate
 
 
-@contextmanager
-def about(key: int | None) -> Iterator[None]:
+class about:  # noqa: N801 - it reads as a function where it is used
     """That payment is being worked on; what is raised has a note that says so."""
-    token = payment.set(key)
-    try:
-        yield
-    except Exception as error:
-        told = f"payment={payment.get()}"
-        if payment.get() is not None and told not in getattr(error, "__notes__", ()):
-            error.add_note(told)
-        raise
-    finally:
-        payment.reset(token)
+
+    __slots__ = ("_key", "_token")
+
+    def __init__(self, key: int | None) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._token = payment.set(self._key)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        key = payment.get()
+        payment.reset(self._token)
+        if key is not None and isinstance(error, Exception):
+            told = f"payment={key}"
+            if told not in getattr(error, "__notes__", ()):
+                error.add_note(told)

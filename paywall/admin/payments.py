@@ -62,7 +62,7 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         "resource",
         "cost",
         "state",
-        "error_code",
+        "reason",
         "is_delivered",
         "on_credit",
         "from_wallet",
@@ -126,6 +126,10 @@ class PaymentAdmin(ReadOnly, PaymentAdminBase):
         counts = worker.look_at(queryset.values_list("pk", flat=True)[:LOOK_AT_ONCE])
         told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         self.message_user(request, told or gettext("Nothing to find out about these."))
+
+    @admin.display(description=_("reason"), ordering="error_code")
+    def reason(self, payment: Payment) -> str:
+        return advice.why(payment.error_code) if payment.error_code else ""
 
     @admin.display(description=_("what to do"))
     def advice(self, payment: Payment) -> str:

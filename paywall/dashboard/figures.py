@@ -27,8 +27,9 @@ from paywall.models import (
     SalesDay,
 )
 from paywall.models.exposure import in_currency
+from paywall.models.payments import State
 from paywall.rails import registry
-from paywall.reports import rollups
+from paywall.reports import advice, rollups
 
 from .periods import Period
 
@@ -206,11 +207,15 @@ def _failures(period: Period) -> tuple[Change, list[Share]]:
     before = days.filter(day__gte=period.before.first, day__lt=period.first)
     total = sum(number for _, _, number in rows)
     shares = [
-        Share(f"{state}: {code}", number, None, code, _percent(number, total))
+        Share(_failure(state, code), number, None, code, _percent(number, total))
         for state, code, number in rows
     ]
     earlier = before.aggregate(n=Sum("payments"))["n"] or 0
     return Change(Decimal(total), Decimal(earlier)), shares[:TOP]
+
+
+def _failure(state: str, code: str) -> str:
+    return f"{State(state).label}: {advice.why(code)}"
 
 
 def _points(period: Period, currency: str, rows: list[Any]) -> list[Point]:

@@ -62,7 +62,7 @@ def test_figures_stand_beside_those_of_the_period_before(owner, sold):
     page = owner.get("/dashboard/?period=7").content.decode()
     assert numbers(page) == ["0.03", "3", "1", "0.01", "0.0 %", "1"]
     assert page.count("+50.0 % on the period before") == 2
-    assert "failed: view_failed" in page
+    assert "failed: Your page failed, so it was not charged" in page
 
 
 def test_each_chart_has_its_table_and_its_numbers_without_a_script(owner, sold):
