@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, NamedTuple
 
 from paywall import conf
-from paywall.entry.caches import NONCE, UNTIL
+from paywall.entry.caches import FRONT, NONCE, UNTIL
 from paywall.protocols import registry as protocols
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -177,6 +177,26 @@ def _variables() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(map(_variable, _differences())), tuple(map(_variable, _named_by_proxies()))
 
 
+class _Overheard:
+    """A response on its way out, whatever has been put around Django's (Sentry does)."""
+
+    def __init__(self, response: Iterable[bytes], keep: Callable[[bytes], None]) -> None:
+        self._response, self._keep = response, keep
+
+    def __iter__(self) -> Iterator[bytes]:
+        body = b""
+        for part in self._response:
+            if len(body) <= LONGEST:
+                body += part
+            yield part
+        self._keep(body)
+
+    def close(self) -> None:
+        close = getattr(self._response, "close", None)
+        if close is not None:
+            close()
+
+
 def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
     """A WSGI application behind the front door."""
     kept = Kept()
@@ -194,20 +214,30 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
             headers, body = answer.again()
             start_response(f"{answer.status} {answer.reason}", headers)
             return [body]
+        told: dict[str, Any] = {}
+        environ[FRONT] = told
         said: list[Any] = []
 
         def noted(status: str, headers: Headers, *more: Any) -> Any:
             said[:] = [status, headers]
-            return start_response(status, headers, *more)
+            write = start_response(status, headers, *more)
+
+            def written(part: bytes) -> Any:
+                said.clear()  # the old way to answer, which nothing is kept of
+                return write(part)
+
+            return written
+
+        def keep(body: bytes) -> None:
+            if said and UNTIL in told:
+                code, _, reason = said[0].partition(" ")
+                found = _to_keep(int(code), reason, said[1], body, told.get(NONCE, ""))
+                if found is not None:
+                    kept.keep(key, header, found[0], told[UNTIL], found[1])
 
         response = application(environ, noted)
-        until = environ.get(UNTIL)
-        if until is not None and said and getattr(response, "streaming", True) is False:
-            code, _, reason = said[0].partition(" ")
-            found = _to_keep(int(code), reason, said[1], response.content, environ.get(NONCE, ""))
-            if found is not None:
-                kept.keep(key, header, found[0], until, found[1])
-        return response  # type: ignore[no-any-return]
+        # Who has not begun yet may still be told.
+        return _Overheard(response, keep) if UNTIL in told or not said else response
 
     front.kept = kept  # type: ignore[attr-defined]
     return front
@@ -271,6 +301,8 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
             await send({"type": "http.response.start", "status": answer.status, "headers": raw})
             return await send({"type": "http.response.body", "body": body})
+        told: dict[str, Any] = {}
+        scope[FRONT] = told
         said: dict[str, Any] = {"body": b"", "whole": False}
 
         async def noted(message: Any) -> None:
@@ -282,12 +314,11 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
             await send(message)
 
         await application(scope, receive, noted)
-        until = scope.get(UNTIL)
-        if until is not None and said["whole"]:
-            told = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in said["headers"]]
-            found = _to_keep(said["status"], "", told, said["body"], scope.get(NONCE, ""))
+        if UNTIL in told and said["whole"]:
+            headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in said["headers"]]
+            found = _to_keep(said["status"], "", headers, said["body"], told.get(NONCE, ""))
             if found is not None:
-                kept.keep(key, header, found[0], until, found[1])
+                kept.keep(key, header, found[0], told[UNTIL], found[1])
         return None
 
     front.kept = kept  # type: ignore[attr-defined]

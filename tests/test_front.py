@@ -155,6 +155,67 @@ def test_a_page_has_a_nonce_of_its_own_each_time(site, item):
     assert (len(policies), site.times) == (3, 1)
 
 
+class Wrapped:
+    """What tracers and profilers put around an application: a copy of what the server made of the
+    request, and an answer that is nothing but an iterable of bytes."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def wsgi(self, environ: Any, start_response: Any) -> Any:
+        answer = self.application({**environ}, start_response)
+        yield from answer
+        answer.close()
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.application({**scope}, receive, send)
+
+
+def test_something_between_it_and_django_does_not_stop_it(site, item):
+    site.plain = getattr(Wrapped(site.plain), site.kind)
+    first, again = site.get(**PERSON), site.get(**PERSON)
+    assert first.same == again.same
+    assert site.times == 1
+
+
+def test_it_works_with_sentry(item, paywall_settings, request):
+    import sentry_sdk
+
+    paywall_settings(CACHE_SECONDS=60)
+    sentry_sdk.init(dsn="https://key@sentry.invalid/1")
+    request.addfinalizer(sentry_sdk.init)
+    site = Asked("wsgi")
+    assert site.get().same == site.get().same
+    assert site.times == 1
+
+
+@pytest.mark.parametrize("how", ["half", "write"])
+def test_an_answer_that_was_not_heard_whole_is_not_kept(item, paywall_settings, how):
+    paywall_settings(CACHE_SECONDS=60)
+    site = Asked("wsgi")
+    plain = site.plain
+
+    def half(environ: Any, start_response: Any) -> Any:
+        body = b"".join(plain(environ, start_response))
+        return [body[:10], body[10:]]
+
+    def write(environ: Any, start_response: Any) -> Any:
+        said: list[Any] = []
+        body = b"".join(plain(environ, lambda *told: said.extend(told)))
+        start_response(*said)(body[:10])
+        return [body[10:]]
+
+    site.plain = {"half": half, "write": write}[how]
+    environ = RequestFactory().get("/item/").environ
+    answer = site.front(environ, lambda *_: lambda part: None)
+    if how == "half":
+        assert len(next(iter(answer))) == 10  # and then the reader has gone
+    else:
+        b"".join(answer)
+    answer.close()
+    assert not site.front.kept._questions
+
+
 HEADERS = {
     "Cookie": "paywall_holder=x",
     "Authorization": "Payment x",

@@ -32,8 +32,8 @@ def answer_whole(request: HttpRequest) -> None:
         request.META.pop(key, None)
 
 
-UNTIL, NONCE = "paywall.shared_until", "paywall.nonce"
-"""What the front door reads off the request (`paywall.front`)."""
+FRONT, UNTIL, NONCE = "paywall.front", "until", "nonce"
+"""The dict in which the front door is told (`paywall.front`), and what about."""
 
 
 def share(request: HttpRequest, sale: ForSale) -> None:
@@ -62,8 +62,8 @@ def _site_has_a_say() -> bool:
 
 
 def _tell(request: HttpRequest, name: str, value: object) -> None:
-    """Into what the server made of the request, which the front door has too."""
-    request.META[name] = value
-    scope = getattr(request, "scope", None)
-    if scope is not None:
-        scope[name] = value
+    """Where there is a front door. It reads a dict of its own, which is still the same one where
+    something between it and Django hands on a copy of what the server made of the request."""
+    made = getattr(request, "scope", request.META)
+    if FRONT in made:
+        made[FRONT][name] = value
