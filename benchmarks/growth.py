@@ -37,6 +37,7 @@ def _measure(payments: int) -> None:
     from django.core.management import call_command
     from django.test import override_settings
 
+    from paywall.ledger import forgetting
     from paywall.models import Payment
     from paywall.testing import factories
     from paywall.testing.client import PayingClient
@@ -48,7 +49,7 @@ def _measure(payments: int) -> None:
             PAYWALL={
                 "FACILITATOR_URL": facilitator.url,
                 "RPC_URLS": facilitator.nodes,
-                "RETENTION": dict.fromkeys(("payloads", "urls", "users", "wallets", "events"), 1),
+                "RETENTION": dict.fromkeys(forgetting.ALL, 1),
             }
         )
         changed.enable()

@@ -103,6 +103,10 @@ class Seller:
     """What the numbers of a year begin with."""
 
 
+Forgettable = Literal["payloads", "urls", "users", "wallets", "events"]
+"""What can be forgotten of a payment; `docs/privacy.md` says what each is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Must:
     """What a setting must be, for who reads the error."""
@@ -401,7 +405,7 @@ class Settings:
     """Bearer token with which `metrics/` can be read; without one there are no metrics."""
 
     retention: Annotated[
-        Mapping[Literal["payloads", "urls", "users", "wallets", "events"], SomeWhole],
+        Mapping[Forgettable, SomeWhole],
         Must('a dict of days, by "payloads", "urls", "users", "wallets" and "events"'),
     ] = field(default_factory=dict)
     """After how many days what is personal in the books is forgotten: {"payloads": 30, "urls": 365,

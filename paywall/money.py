@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from decimal import Decimal
+from decimal import Decimal
 
 MOST = 100_000_000
 """A price's highest amount: what sums by day can hold some hundred times."""
@@ -16,6 +13,11 @@ def money(amount: Decimal) -> str:
     plain = f"{amount.normalize():f}"
     whole, _, fraction = plain.partition(".")
     return f"{whole}.{fraction:0<2}"
+
+
+def of_token(units: int, decimals: int, symbol: str) -> str:
+    """An amount in atomic units of a token, for people."""
+    return f"{Decimal(units).scaleb(-decimals).normalize():f} {symbol}"
 
 
 def shortened(text: str) -> str:

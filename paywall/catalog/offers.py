@@ -133,12 +133,23 @@ class ForSale:
         for tier in tiers:
             for currency, price in (tier.sale.prices if tier.sale is not None else {}).items():
                 prices[currency] = min(price, prices.get(currency, price))
+        return self.offering(chosen, prices, tuple(former), self.own_prices)
+
+    def offering(
+        self,
+        offers: tuple[Offer, ...],
+        prices: Mapping[str, Decimal],
+        former: tuple[tuple[Offer, float], ...],
+        own_prices: Mapping[str, Decimal],
+    ) -> ForSale:
+        """The same by other offers, to a request that is told no others."""
         return replace(
             self,
-            offers=chosen,
+            offers=offers,
             prices=prices,
-            former_offers=tuple(former),
-            challenge=protocols.challenge(self.goods, chosen),
+            own_prices=own_prices,
+            former_offers=former,
+            challenge=protocols.challenge(self.goods, offers),
             tiers=(),
             _combined={},
             _repriced=Bounded(),
@@ -175,17 +186,8 @@ def _at(sale: ForSale, prices: Mapping[str, Decimal]) -> ForSale:
             "so much, or so little.",
             sale.resource_id,
         )
-    return replace(
-        sale,
-        offers=tuple(chosen),
-        prices={**sale.prices, **prices},
-        own_prices=dict(prices),
-        former_offers=tuple(one for one in sale.former_offers if one[0].currency not in prices),
-        challenge=protocols.challenge(sale.goods, tuple(chosen)),
-        tiers=(),
-        _combined={},
-        _repriced=Bounded(),
-    )
+    former = tuple(one for one in sale.former_offers if one[0].currency not in prices)
+    return sale.offering(tuple(chosen), {**sale.prices, **prices}, former, dict(prices))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from django.utils.translation import get_language, gettext, ngettext, to_locale
 from paywall import conf
 from paywall.checkout import methods, texts, tickets
 from paywall.checkout.methods import Purchase
+from paywall.exceptions import Code
 from paywall.mounts import path_of
 from paywall.rails import registry as rails
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from paywall.catalog.offers import ForSale
-    from paywall.exceptions import Code
+    from paywall.exceptions import Refused, Unavailable
     from paywall.vocabulary import Offer
 
 PAID_PART = ".paywall-content"
@@ -185,6 +186,11 @@ def escaped(teaser: Any) -> str:
 def sentence(code: Code) -> str:
     """What a person is told instead of an offer."""
     return str(texts.PAGES.get(code, texts.OTHERWISE))
+
+
+def words(reason: Refused | Unavailable) -> str:
+    """The same, of what was raised: the site's adapter has words of its own."""
+    return reason.detail if reason.code == Code.NOT_ALLOWED else sentence(reason.code)
 
 
 def new_nonce() -> str:

@@ -25,6 +25,7 @@ from paywall import business_days, conf, durable
 from paywall.exceptions import LedgerUnavailable
 from paywall.models import Account, Export, Receipt, Refund, SalesDay, Transaction
 from paywall.models.exposure import in_currency
+from paywall.models.receipts import invoice_number
 from paywall.rails import registry
 
 from .search import FilterForm, find
@@ -303,7 +304,7 @@ def _receipt_rows(query: str) -> Iterator[Row]:
                 one.user,
                 one.fee and one.fee.normalize(),
                 None if one.fee is None else (one.price - one.fee).normalize(),
-                f"{one.series}{one.serial:06d}" if one.serial else "",
+                invoice_number(one.series, one.serial),
                 *_taxed(one.sold.get("invoice")),
                 "; ".join(f"{k}: {v}" for k, v in (one.sold.get("fields") or {}).items()),
             ]

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from paywall import durable, staff_log
 from paywall.models import AccessPass, Payment, Refund
+from paywall.money import of_token
 from paywall.settlement import refunds
 
 if TYPE_CHECKING:
@@ -139,4 +140,4 @@ class ResendForm(forms.Form):
 
 def in_token(amount: int, offer: Offer) -> str:
     """An amount of the token for people."""
-    return f"{Decimal(amount).scaleb(-offer.decimals).normalize():f} {offer.symbol}"
+    return of_token(amount, offer.decimals, offer.symbol)

@@ -20,8 +20,7 @@ from paywall.findings import Finding, Grade
 from paywall.models import Payment, Price, Refund
 from paywall.mounts import path_of
 from paywall.rails import registry
-from paywall.rails.base import Examines
-from paywall.reports import status
+from paywall.reports import doctor, status
 
 from .shell import admin_url, page, staff_only, url
 
@@ -52,12 +51,12 @@ class Tick:
 def index(request: HttpRequest) -> HttpResponseBase:
     """A POST switches, if all that has to be ready is."""
     may = all(request.user.has_perm(name) for name in MAY_SWITCH)
-    found = switching.accounts()
     if request.method == "POST":
         if not may:
             raise PermissionDenied
         _switch(request, to_main=request.POST.get("to") == "main")
         return HttpResponseRedirect(request.path)
+    found = switching.accounts()
     examined = _examined(found) if request.GET.get("look") else None
     ticks = list(_ticks(request, found, examined))
     context = {
@@ -75,8 +74,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 
 def _switch(request: HttpRequest, *, to_main: bool) -> None:
-    found = switching.accounts()
     if to_main:
+        found = switching.accounts()
         missing = [tick for tick in _ticks(request, found, _examined(found)) if not tick.done]
         if missing:
             told = gettext("Not yet: %s") % "; ".join(str(tick.title) for tick in missing)
@@ -93,13 +92,8 @@ def _switch(request: HttpRequest, *, to_main: bool) -> None:
 
 
 def _examined(found: switching.Accounts) -> list[Finding]:
-    """What their rails say of the accounts of main networks, enabled or not. Asks the network."""
-    said: list[Finding] = []
-    for name in dict.fromkeys(account.rail for account in found.main):
-        rail = registry.able(name, Examines)
-        if rail is not None:
-            said += rail.examine([account for account in found.main if account.rail == name])
-    return said
+    """What their rails say of the accounts of main networks. Asks the network."""
+    return list(doctor.ask_rails(found.main))
 
 
 def _ticks(

@@ -133,12 +133,11 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         seen_as = replace(asked.of(request), kept_url=audiences.url_to_keep(request))
         offer, claim = yield from verification.check(sale, credential, seen_as)
         before = yield from repeats.answered(request, sale, credential, claim, seen_as)
-        if before is None:
-            yield from verification.may_pay(request, sale, claim)
         if before is not None:
             _mark_paid(request, before.response, before.payment, before.receipt)
             caches.answer_whole(request)
             return before.response
+        yield from verification.may_pay(request, sale, claim)
         payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
         tracing.payment.set(payment.pk)
         seen.paywall_sale, seen.paywall_is_paid = sale, True

@@ -57,7 +57,7 @@ def told(request: HttpRequest, reason: Refused | Unavailable, refresh: int = 0) 
     """What asks nobody to pay; it looks again after so many seconds."""
     context = {
         "refresh": refresh,
-        **({"told": reason.detail} if reason.code == Code.NOT_ALLOWED else {}),
+        "told": page.words(reason),
         "script": static(page.AGAIN) if refresh else "",
         "open": request.get_full_path() if reason.code == Code.TO_BE_OPENED else "",
         "purchases": reason.code == Code.TOO_MANY_DEVICES,

@@ -7,12 +7,12 @@ not collected, a refund or a dispute that is open, money that fits no order.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from paywall import durable, pseudonyms
+from paywall import conf, durable, pseudonyms
 from paywall.ledger import pass_cache
 from paywall.models import (
     AccessPass,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from paywall.models.payments import PaymentQuerySet
 
-ALL = ("payloads", "urls", "users", "wallets", "events")
-"""What can be forgotten of a payment; `docs/privacy.md` says what each is."""
+ALL: tuple[str, ...] = get_args(conf.Forgettable)
+"""All that can be forgotten of a payment."""
 
 _FINAL = (State.CONFIRMED, State.FAILED, State.LOST)
 

@@ -10,6 +10,11 @@ from .payments import Payment
 from .unguessable import unguessable
 
 
+def invoice_number(series: str | None, serial: int | None) -> str:
+    """As it stands on the invoice; "" while it has none."""
+    return f"{series}{serial:06d}" if serial else ""
+
+
 class Receipt(models.Model):
     """One per payment, issued once content was delivered or is owed."""
 
@@ -61,7 +66,7 @@ class Receipt(models.Model):
     @property
     def invoice_number(self) -> str:
         """As it stands on the invoice; "" while it has none."""
-        return f"{self.series}{self.serial:06d}" if self.serial else ""
+        return invoice_number(self.series, self.serial)
 
 
 class Dashboard(Receipt):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils.translation import gettext
@@ -10,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall.exceptions import SENTENCES, Code
 from paywall.models.payments import State
-from paywall.money import shortened
+from paywall.money import of_token, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +90,7 @@ def _told(payment: Payment, name: str, value: Any) -> str:
     match name:
         case "amount" if str(value).isdecimal():
             offer = payment.taken_offer
-            return f"{Decimal(value).scaleb(-offer.decimals).normalize():f} {offer.symbol}."
+            return f"{of_token(int(value), offer.decimals, offer.symbol)}."
         case "error_code":
             return why(str(value))
         case "error_detail" | "text" | "why":

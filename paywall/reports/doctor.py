@@ -5,7 +5,7 @@ It asks everybody who takes part, and pays nothing. Each finding says what to do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,11 @@ def examine() -> Iterator[Finding]:
     accounts = Account.objects.using(durable.alias()).open()
     if not accounts:
         yield fail("there is no enabled account: nobody can pay", "Add one in the admin.")
+    yield from ask_rails(accounts)
+
+
+def ask_rails(accounts: Sequence[Account]) -> Iterator[Finding]:
+    """What their rails say of accounts, enabled or not."""
     for name in dict.fromkeys(account.rail for account in accounts):
         rail = registry.able(name, Examines)
         if rail is not None:

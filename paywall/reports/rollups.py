@@ -385,11 +385,14 @@ class Needs:
     """Paid, and not collected."""
 
 
-def needs(since: date = NEVER) -> Needs:
-    """Of payments made since that day; what is owed, of all."""
+def needs() -> Needs:
+    """Of all payments."""
     using = durable.alias()
-    failures = FailureDay.objects.using(using).filter(day__gte=since)
-    rows = failures.values_list("state").annotate(n=Sum("payments"), had=Sum("delivered"))
+    rows = (
+        FailureDay.objects.using(using)
+        .values_list("state")
+        .annotate(n=Sum("payments"), had=Sum("delivered"))
+    )
     lost, unpaid = 0, 0
     for state, number, had in rows.order_by():
         lost += number if state == "lost" else 0

@@ -24,7 +24,7 @@ from paywall.checkout import page, tickets
 from paywall.effects import run
 from paywall.entry import inline
 from paywall.entry.ways import passes
-from paywall.exceptions import Code, NotForSale, Refused, Unavailable
+from paywall.exceptions import NotForSale, Refused, Unavailable
 from paywall.models import PricedMixin, Resource
 
 if TYPE_CHECKING:
@@ -74,15 +74,13 @@ class Paywalled(template.Node):
             if run(inline.let_in(request, sale)):
                 inside = self.nodes.render(context)
                 return mark_safe(f'<div class="paywall-content">{inside}</div>')  # noqa: S308
-            if not audiences.is_the_same_for_all(sale):
-                sale = audiences.quote(request, sale).sale
+            sale = audiences.quote(request, sale).sale
             audiences.may_pay(request, sale)
         except NotForSale as error:
             log.error("%s: a part of the page cannot be sold: %s", request.path, error)
             return render_to_string("paywall/checkout/not_for_sale.html", {}, request)
         except (Refused, Unavailable) as reason:
-            own = reason.code == Code.NOT_ALLOWED
-            told = {"told": reason.detail if own else page.sentence(reason.code)}
+            told = {"told": page.words(reason)}
             return render_to_string("paywall/checkout/not_for_sale.html", told, request)
         nonce = context.get("csp_nonce") or getattr(request, "csp_nonce", "") or ""
         here = request.build_absolute_uri()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from paywall import durable
 from paywall.catalog import pricing
@@ -66,7 +67,5 @@ def _fields(page: Any) -> dict[str, Any]:
 
 
 def _price_of(resource: Resource, currency: str) -> Decimal | None:
-    from django.utils import timezone
-
     found = pricing.in_force(resource, currency, timezone.now(), None)
     return found.amount if found is not None else None

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall.admin.accounts import AccountForm
 from paywall.effects import run
+from paywall.money import of_token
 
 from . import networks, nodes, plain, transfers
 from .rpc import NodeError
@@ -132,7 +133,7 @@ def balance_text(account: Account) -> str:
         units = run(node.balance_of(terms.asset, terms.pay_to))
     except NodeError as error:
         return gettext("not known: %s") % error
-    return f"{Decimal(units).scaleb(-account.decimals).normalize():f} {account.symbol}"
+    return of_token(units, account.decimals, account.symbol)
 
 
 def trial(request: HttpRequest, account: Account) -> dict[str, Any]:

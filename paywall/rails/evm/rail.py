@@ -81,10 +81,6 @@ _PART_OF_ADDRESS = re.compile(r"(?P<head>0x[0-9a-fA-F]{3,39})((…|\.\.\.?)(?P<t
 """How receipts shorten one, or what somebody remembers of it; letters as they stand there."""
 
 
-_PART_OF_ADDRESS = re.compile(r"(?P<head>0x[0-9a-fA-F]{3,39})((…|\.\.\.?)(?P<tail>[0-9a-fA-F]*))?")
-"""How receipts shorten one, or what somebody remembers of it; letters as they stand there."""
-
-
 class EvmRail(Rail):
     """Tokens by x402's schemes `exact` (EIP-3009, or Permit2) and `upto` (Permit2)."""
 
