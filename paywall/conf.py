@@ -30,6 +30,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from pydantic.dataclasses import dataclass as validated
 
 from paywall import django_internals
+from paywall.bots import Bot
+from paywall.bots import read as read_bots
 from paywall.presets import PRESETS, Headers, headers_for
 from paywall.secret import Secret
 
@@ -371,6 +373,32 @@ class Settings:
     """Functions that say who belongs to an audience, by name: {"members": "site.members"}, each
     gets the request and returns True or False."""
 
+    bots: Annotated[Mapping[str, Mapping[str, Any]], Must("a dict of dicts, by names")] = field(
+        default_factory=dict
+    )
+    """Bots that you want to tell from those who only say that they are it: {"Googlebot": {},
+    "GPTBot": {}, "OurBot": {"PURPOSE": "search", "AGENT": "ourbot", "ADDRESSES":
+    ["https://..."], "DOMAINS": ["bots.example"], "DIRECTORY": "https://..."}}. Of known ones
+    nothing has to be said."""
+
+    web_bot_auth: Annotated[
+        str, Field(pattern=r"^(off|verify|ask)$"), Must('"off", "verify" or "ask"')
+    ] = "off"
+    """Whether bots' signatures (Web Bot Auth) are verified; and whether the 402 asks for them
+    (`Accept-Signature`)."""
+
+    crawl_log: Flag = False
+    """Whether requests for what is sold are counted, by kind of visitor and bot: *Who knocks* on
+    the dashboard. Counted in memory, and written every ten seconds."""
+
+    monitor: Flag = False
+    """Whether everybody is let in for nothing, and what they would have paid is counted: to see
+    before you charge. Nobody pays then."""
+
+    crawler_prices: Flag = False
+    """Whether prices in dollars are said in Cloudflare's headers for crawlers too: `crawler-price`;
+    and a buyer's own limit in `crawler-max-price` is kept to."""
+
     proxies: Whole = 0
     """How many proxies of yours stand before the site: so many addresses at the end of
     `X-Forwarded-For` are believed when free requests are counted by network address."""
@@ -437,6 +465,7 @@ class Settings:
                 raise ValueError(f"PAYWALL[{key.upper()!r}] must be 32 bytes in hex.")
         _check_alerts(self)
         _check_stripe(self)
+        self.known_bots()
         self.seller()
         if self.time_zone:
             try:
@@ -466,6 +495,10 @@ class Settings:
             return None
         secret = _kept_secret(self.stripe.get("WEBHOOK_SECRET", ""))
         return Stripe(key, secret, str(self.stripe.get("API_BASE", "")))
+
+    def known_bots(self) -> dict[str, Bot]:
+        """The bots that are told apart, by name. Raises `ValueError`."""
+        return read_bots(self.bots)
 
     def seller(self) -> Seller | None:
         """Who sells, if receipts are invoices. Raises `ValueError`."""

@@ -29,6 +29,7 @@ class Code(StrEnum):
     SETTLEMENT_REFUSED = "settlement_refused"
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_LOST = "payment_lost"
+    ABOVE_PRICE_LIMIT = "above_price_limit"
 
     # 403 and 409, without an offer: who paid already is not asked to pay again
     CONFLICT = "idempotency_conflict"
@@ -37,6 +38,7 @@ class Code(StrEnum):
     TOO_MANY_DEVICES = "too_many_devices"
     TO_BE_OPENED = "open_it_here"
     NOT_ALLOWED = "not_allowed"
+    BOT_REFUSED = "bot_refused"
 
     # 400: not a credential at all
     INVALID_PAYLOAD = "invalid_payload"
@@ -45,11 +47,15 @@ class Code(StrEnum):
     CREDENTIAL_TOO_LARGE = "credential_too_large"
     IDENTIFIER_REQUIRED = "payment_identifier_required"
 
+    BAD_BOT_SIGNATURE = "bad_bot_signature"
+    PRICE_LIMIT_INVALID = "price_limit_invalid"
+
     # 405: the path is sold, but not for this method
     METHOD_NOT_SOLD = "method_not_sold"
 
     # 429: come back later
     TOO_MANY_REQUESTS = "too_many_requests"
+    BOT_SIGNATURE_USED = "bot_signature_used"
 
     # 503: our side; nothing is asked of the buyer but to come back
     SETTLEMENT_PENDING = "settlement_pending"
@@ -104,6 +110,18 @@ SENTENCES: dict[Code, str] = {
     Code.CREDENTIAL_TOO_LARGE: "The payment header is too large.",
     Code.IDENTIFIER_REQUIRED: (
         "Send an id of your own with the payment, as the extension payment-identifier says."
+    ),
+    Code.BAD_BOT_SIGNATURE: "The signature of this request (Web Bot Auth) is not good.",
+    Code.BOT_SIGNATURE_USED: (
+        "This signature (Web Bot Auth) was used before: its nonce is good for one request."
+    ),
+    Code.BOT_REFUSED: "This site does not let this bot in. Nothing was charged.",
+    Code.PRICE_LIMIT_INVALID: (
+        "Send crawler-max-price or crawler-exact-price, one of them, once: USD 0.01."
+    ),
+    Code.ABOVE_PRICE_LIMIT: (
+        "This costs something else than crawler-max-price or crawler-exact-price allows. Nothing "
+        "was charged."
     ),
     Code.METHOD_NOT_SOLD: "This path is not sold for that method.",
     Code.TOO_MANY_REQUESTS: "Too many payments from here could not be paid. Try again later.",

@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any, NamedTuple
 
 from paywall import conf
-from paywall.entry.caches import FRONT, NONCE, UNTIL
+from paywall.entry import counting
+from paywall.entry.caches import ABOUT, FRONT, NONCE, UNTIL
 from paywall.protocols import registry as protocols
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -37,7 +38,7 @@ Headers = list[tuple[str, str]]
 _MAKES_A_DIFFERENCE = (
     *("Cookie", "Authorization", "Paywall-Coupon", "Paywall-Pay", "Sign-In-With-X", "Range"),
     *("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"),
-    *("Content-Type", "Transfer-Encoding"),
+    *("Content-Type", "Transfer-Encoding", "Signature-Input"),
 )
 
 
@@ -48,15 +49,21 @@ class Answer(NamedTuple):
     reason: str
     headers: tuple[tuple[str, tuple[str, ...]], ...]
     body: tuple[bytes, ...]
+    about: tuple[int, str]
+    """The resource's key and currency, for who counts visitors."""
 
     @classmethod
-    def of(cls, status: int, reason: str, headers: Headers, body: bytes, nonce: str) -> Answer:
+    def of(
+        cls, status: int, reason: str, headers: Headers, body: bytes, told: dict[str, Any]
+    ) -> Answer:
+        nonce: str = told.get(NONCE, "")
+
         def around(text: str) -> tuple[str, ...]:
             return tuple(text.split(nonce)) if nonce else (text,)
 
         parts = tuple(body.split(nonce.encode())) if nonce else (body,)
-        told = tuple((name, around(value)) for name, value in headers)
-        return cls(status, reason, told, parts)
+        again = tuple((name, around(value)) for name, value in headers)
+        return cls(status, reason, again, parts, told[ABOUT])
 
     def again(self) -> tuple[Headers, bytes]:
         """The same, with another word."""
@@ -150,7 +157,7 @@ def _varies_on(headers: Headers) -> tuple[str, ...] | None:
 
 
 def _to_keep(
-    status: int, reason: str, headers: Headers, body: bytes, nonce: str
+    status: int, reason: str, headers: Headers, body: bytes, told: dict[str, Any]
 ) -> tuple[Answer, tuple[str, ...]] | None:
     """What may be told again: a 402 that gives nobody a cookie."""
     if status != 402 or len(body) > LONGEST:
@@ -160,7 +167,7 @@ def _to_keep(
     varies_on = _varies_on(headers)
     if varies_on is None:
         return None
-    return Answer.of(status, reason, headers, body, nonce), varies_on
+    return Answer.of(status, reason, headers, body, told), varies_on
 
 
 # --------------------------------------------------------------------------------- WSGI
@@ -211,6 +218,12 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
 
         answer = kept.find(key, header, time.monotonic())
         if answer is not None:
+            counting.asked(
+                answer.about,
+                environ.get("HTTP_USER_AGENT", ""),
+                environ.get("REMOTE_ADDR", ""),
+                environ.get("HTTP_X_FORWARDED_FOR", ""),
+            )
             headers, body = answer.again()
             start_response(f"{answer.status} {answer.reason}", headers)
             return [body]
@@ -231,7 +244,7 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
         def keep(body: bytes) -> None:
             if said and UNTIL in told:
                 code, _, reason = said[0].partition(" ")
-                found = _to_keep(int(code), reason, said[1], body, told.get(NONCE, ""))
+                found = _to_keep(int(code), reason, said[1], body, told)
                 if found is not None:
                     kept.keep(key, header, found[0], told[UNTIL], found[1])
 
@@ -297,6 +310,9 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
 
         answer = kept.find(key, header, time.monotonic())
         if answer is not None:
+            remote = (scope.get("client") or ("", 0))[0] or ""
+            agent, forwarded = header("user-agent"), header("x-forwarded-for")
+            counting.asked(answer.about, agent, remote, forwarded)
             headers, body = answer.again()
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
             await send({"type": "http.response.start", "status": answer.status, "headers": raw})
@@ -316,7 +332,7 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
         await application(scope, receive, noted)
         if UNTIL in told and said["whole"]:
             headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in said["headers"]]
-            found = _to_keep(said["status"], "", headers, said["body"], told.get(NONCE, ""))
+            found = _to_keep(said["status"], "", headers, said["body"], told)
             if found is not None:
                 kept.keep(key, header, found[0], told[UNTIL], found[1])
         return None

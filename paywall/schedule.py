@@ -21,6 +21,7 @@ SWEEP_EVERY = 15.0
 ROLL_UP_EVERY = 30.0
 TELL_EVERY = 30.0
 PRUNE_EVERY = 3_600.0
+KNOW_BOTS_EVERY = 60.0
 
 TIME_LIMIT = 300
 """Seconds after which a task that hangs is killed. Rounds end by themselves long before."""
@@ -37,6 +38,7 @@ _ROUNDS = {
     "roll_up": (ROLL_UP_EVERY, DESK, 6),
     "tell": (TELL_EVERY, DESK, 6),
     "prune": (PRUNE_EVERY, DESK, 9),
+    "know_bots": (KNOW_BOTS_EVERY, DESK, 9),
 }
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

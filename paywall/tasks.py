@@ -17,6 +17,7 @@ from paywall.privacy import retention
 from paywall.reports import alerts, rollups
 from paywall.schedule import TIME_LIMIT
 from paywall.settlement import refunds, worker
+from paywall.visitors import refresh
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,12 @@ def tell() -> dict[str, int]:
 def prune() -> dict[str, int]:
     """Forget what is personal and older than `RETENTION` has it."""
     return dict(retention.prune())
+
+
+@shared_task(name="paywall.know_bots", **ROUND)
+def know_bots() -> dict[str, int]:
+    """Fetch lists of bots' addresses and their keys, and ask reverse DNS, where that is due."""
+    return dict(refresh.refresh())
 
 
 def tell_worker() -> None:

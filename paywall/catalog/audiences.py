@@ -14,11 +14,12 @@ from urllib.parse import unquote_plus
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
-from paywall import adapter, conf, durable, holders
+from paywall import adapter, conf, durable, holders, visitors
 from paywall.catalog import offers
 from paywall.exceptions import Code, NotForSale, Refused, Unavailable
 from paywall.holders import throttle
 from paywall.models import Audience
+from paywall.visitors import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,10 @@ def _belongs(request: HttpRequest, tier: Tier) -> bool:
             return secrets.compare_digest(_coupon(request).encode(), tier.coupon.encode())
         case Audience.Kind.HOOK:
             return _admits(tier.hook, request)
+        case Audience.Kind.BOTS:
+            visitor = visitors.of(request)
+            is_it = visitor.is_verified and visitor.covers_payment
+            return is_it and rules.is_one_of(visitor, tier.bots, tier.bot)
     return False
 
 

@@ -222,6 +222,8 @@ class Tier:
     group_id: int | None
     coupon: str
     hook: str
+    bots: str
+    bot: str
     sale: ForSale | None
     """None where the audience has free requests and no other price of its own."""
     free: tuple[Free, ...]
@@ -548,7 +550,16 @@ def _tiers(
 
 
 def _tier(audience: Audience, sale: ForSale | None, free: tuple[Free, ...]) -> Tier:
-    return Tier(audience.kind, audience.group_id, audience.coupon, audience.hook, sale, free)
+    return Tier(
+        audience.kind,
+        audience.group_id,
+        audience.coupon,
+        audience.hook,
+        audience.bots,
+        audience.bot,
+        sale,
+        free,
+    )
 
 
 def _ended_tier(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paywall import adapter, conf, django_internals
+from paywall.entry import counting
+from paywall.visitors import rules
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -32,7 +34,7 @@ def answer_whole(request: HttpRequest) -> None:
         request.META.pop(key, None)
 
 
-FRONT, UNTIL, NONCE = "paywall.front", "until", "nonce"
+FRONT, UNTIL, NONCE, ABOUT = "paywall.front", "until", "nonce", "about"
 """The dict in which the front door is told (`paywall.front`), and what about."""
 
 
@@ -42,7 +44,9 @@ def share(request: HttpRequest, sale: ForSale) -> None:
     audiences, free pages, the site's own prices, reasons and ways in."""
     if sale.tiers or sale.meter is not None or _site_has_a_say():
         return
-    _tell(request, UNTIL, sale.stale_at)
+    until = rules.same_for_all_until(sale.resource_id)
+    _tell(request, ABOUT, (sale.resource_id, counting.first_price(sale)[0]))
+    _tell(request, UNTIL, min(sale.stale_at, until))
 
 
 def share_page(request: HttpRequest, sale: ForSale) -> None:

@@ -20,6 +20,8 @@ from paywall.effects import Presence, call, query
 from paywall.entry import (
     asked,
     caches,
+    counting,
+    crawlers,
     credentials,
     metering,
     pages,
@@ -36,6 +38,8 @@ from paywall.ledger import usage as ledger_usage
 from paywall.models import Resource
 from paywall.models.payments import State
 from paywall.protocols import registry as protocols
+from paywall.visitors import recognition
+from paywall.visitors.crawl_log import Ended, Price
 from paywall.vocabulary import Outcome, Rejected, Settled, Unknown
 
 if TYPE_CHECKING:
@@ -108,6 +112,8 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
     visit = Visit(request, sale, is_a_question=request.method in NEVER_CHARGED)
     offer = None
     try:
+        if recognition.is_signed(request):
+            yield from query(recognition.of, request)
         ticket = yield from ways.admit(visit)
         if ticket is not None:
             seen.paywall_sale = sale
@@ -119,6 +125,7 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         credential = _credential(request)
         if credential is None:
             yield from verification.may_pay(request, sale)
+            counting.ended(request, sale, Ended.ASKED)
             if responses.wants_page(request):
                 if door.teaser is None:
                     caches.share_page(request, visit.sale)
@@ -132,9 +139,11 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
             return responses.challenge(request, sale)
         seen_as = replace(asked.of(request), kept_url=audiences.url_to_keep(request))
         offer, claim = yield from verification.check(sale, credential, seen_as)
+        crawlers.keep_to_limit(request, offer)
         before = yield from repeats.answered(request, sale, credential, claim, seen_as)
         if before is not None:
             _mark_paid(request, before.response, before.payment, before.receipt)
+            counting.ended(request, sale, Ended.RETURNED)
             caches.answer_whole(request)
             return before.response
         yield from verification.may_pay(request, sale, claim)
@@ -144,6 +153,7 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         seen.paywall = metering.of_payment(payment)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
+        counting.ended(request, sale, Ended.REFUSED)
         if refused.status == 403 and pages.is_for_a_person(request):
             return (yield from query(pages.told, request, refused))
         return responses.refusal(request, sale, refused, _failure(offer, refused))
@@ -188,6 +198,8 @@ def _let_in(
         free_resources(response)
         raise
     ticket.mark(response)
+    if why is None:
+        counting.ended(request, sale, ticket.ends)
     return response
 
 
@@ -252,7 +264,7 @@ def _serve_then_settle(
     except BaseException:
         free_resources(response)
         raise
-    return _release(request, response, payment, delivery)
+    return _release(request, sale, response, payment, delivery)
 
 
 def _settle(
@@ -340,7 +352,7 @@ def _deliver_and_release(
     except BaseException:
         free_resources(response)
         raise
-    return _release(request, response, payment, delivery)
+    return _release(request, sale, response, payment, delivery)
 
 
 class _Delivery:
@@ -388,9 +400,15 @@ def _owe(payment: Payment) -> str | None:
 
 
 def _release(
-    request: HttpRequest, response: HttpResponseBase, payment: Payment, delivery: _Delivery
+    request: HttpRequest,
+    sale: ForSale,
+    response: HttpResponseBase,
+    payment: Payment,
+    delivery: _Delivery,
 ) -> HttpResponseBase:
     _mark_paid(request, response, payment, delivery.receipt)
+    price = Price(metering.paid_for(request, payment), payment.currency)
+    counting.ended(request, sale, Ended.PAID, price)
     if delivery.secret is not None:
         holders.hand(request, response, delivery.secret)
     caches.answer_whole(request)
@@ -429,6 +447,8 @@ def _mark_paid(
     if payment.is_by_use and payment.settled_at is None and response.streaming:
         outcome = replace(outcome, amount="")  # nobody knows it yet
     responses.mark_paid(response, outcome, receipt_url)
+    if not payment.is_by_use:
+        responses.put(response, crawlers.headers_of_paid(payment.price, payment.currency))
 
 
 def _outcome(payment: Payment, *, success: bool, code: str = "") -> Outcome:

@@ -56,6 +56,13 @@ def of_payment(payment: Payment) -> Usage:
     return Usage(Decimal(payment.offer["price"]), payment.currency)
 
 
+def paid_for(request: HttpRequest, payment: Payment) -> Decimal:
+    """What a payment took, as far as is known when it delivers."""
+    if not payment.is_by_use:
+        return payment.price
+    return usage_of(request).charged
+
+
 def usage_of(request: Any) -> Usage:
     """What the view has as `request.paywall`."""
     usage: Usage = request.paywall

@@ -41,7 +41,7 @@ def challenge(
         context["script"] = ""
     text = render_to_string("paywall/payment_required.html", context, request)
     response = responses.as_challenge(
-        HttpResponse(text, status=402), sale.challenge.headers(asked.of(request))
+        HttpResponse(text, status=402), responses.headers_of(sale, asked.of(request))
     )
     page.protect(response, nonce)
     caches.has_nonce(request, nonce)

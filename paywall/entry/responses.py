@@ -16,7 +16,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from paywall import conf
 from paywall.django_internals import keep_out_of_request_log
-from paywall.entry import asked
+from paywall.entry import asked, crawlers
 from paywall.exceptions import SENTENCES, Code, retry_of
 from paywall.mounts import path_of
 from paywall.protocols import registry as protocols
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from paywall.catalog.offers import ForSale
     from paywall.exceptions import Refused, Unavailable
     from paywall.protocols.base import Protocol
+    from paywall.vocabulary import Asked
 
 FREE_REMAINING = "Paywall-Free-Remaining"
 _JSON, _PROBLEM = "application/json", "application/problem+json"
@@ -121,7 +122,13 @@ def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
     seen = asked.of(request)
     # What a HEAD is answered has no body (RFC 9110, section 9.3.2), and servers say so.
     body = b"" if request.method == "HEAD" else sale.challenge.body(seen.url)
-    return as_challenge(as_problem(request, body), sale.challenge.headers(seen))
+    return as_challenge(as_problem(request, body), headers_of(sale, seen))
+
+
+def headers_of(sale: ForSale, seen: Asked, code: Code | None = None) -> dict[str, str]:
+    """A challenge's headers: of every protocol, and what crawlers are told."""
+    told = sale.challenge.headers(seen) if code is None else sale.challenge.headers(seen, code)
+    return {**told, **crawlers.headers_of(sale)}
 
 
 def refusal(
@@ -129,17 +136,20 @@ def refusal(
 ) -> HttpResponse:
     """402 (or 400) with the reason, and the offers once more; without them for who has paid."""
     status, type_ = protocols.refusal(request.META, refused.status, refused.code)
+    why = crawlers.headers_of_refusal(request, refused.code)
     if status in (403, 409):
-        return _without_offer(
+        response = _without_offer(
             status, refused.code, refused.detail, outcome, receipt=refused.receipt, type_=type_
         )
+        put(response, why)
+        return response
     seen = asked.of(request)
     more = {"transaction": refused.reference, "retry": retry_of(refused.code, status)}
     body = sale.challenge.refusal_body(
         seen.url, status, refused.code, refused.detail, type_=type_, **more
     )
     response = HttpResponse(body, content_type=_JSON, status=status)
-    as_challenge(response, sale.challenge.headers(seen, refused.code))
+    as_challenge(response, {**headers_of(sale, seen, refused.code), **why})
     put(response, protocols.outcome_headers(outcome))
     return response
 

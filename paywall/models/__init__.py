@@ -6,6 +6,7 @@ from .alerts import Alert, AlertMessage
 from .answers import KeptAnswer
 from .audiences import Audience, FreeUse
 from .balances import Balance, BalanceEntry
+from .bots import Bots
 from .chain import Carriage, Cursor, FacilitatorHealth, Transaction, Wallet
 from .desk import Acknowledgement, AlertRecipient, Examination
 from .disputes import Dispute
@@ -23,6 +24,7 @@ from .resources import Price, Resource
 from .retention import RetentionMark
 from .rollups import BuyerDay, FailureDay, ResourceDay, RollUp, SalesDay
 from .tallies import Tally
+from .visitors import BotAddress, BotSource, VisitorDay, VisitorRule
 
 __all__ = [
     "AccessPass",
@@ -34,6 +36,9 @@ __all__ = [
     "Audience",
     "Balance",
     "BalanceEntry",
+    "BotAddress",
+    "BotSource",
+    "Bots",
     "BuyerDay",
     "Carriage",
     "CreditLoss",
@@ -67,6 +72,8 @@ __all__ = [
     "SalesDay",
     "Tally",
     "Transaction",
+    "VisitorDay",
+    "VisitorRule",
     "Wallet",
     "attach_prices",
 ]

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .bots import Bots, bot_name
 from .validators import validate_hook
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Audience(models.Model):
         GROUP = "group", _("users of a group")
         COUPON = "coupon", _("who brings a coupon")
         HOOK = "hook", _("whom a function of the site admits")
+        BOTS = "bots", _("bots that prove to be it")
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     kind = models.CharField(_("who"), max_length=10, choices=Kind.choices)
@@ -60,6 +62,8 @@ class Audience(models.Model):
         validators=[validate_hook],
         help_text=_("A name in PAYWALL['AUDIENCES']."),
     )
+    bots = models.CharField(_("bots"), max_length=10, choices=Bots.choices, blank=True)
+    bot = bot_name()
     active = models.BooleanField(
         _("active"), default=True, help_text=_("If not, nobody belongs to it.")
     )
@@ -73,10 +77,12 @@ class Audience(models.Model):
                 condition=models.Q(kind__in=["everyone", "signed_in"])
                 | models.Q(kind="group", group__isnull=False)
                 | (models.Q(kind="coupon") & ~models.Q(coupon=""))
-                | (models.Q(kind="hook") & ~models.Q(hook="")),
+                | (models.Q(kind="hook") & ~models.Q(hook=""))
+                | (models.Q(kind="bots") & ~models.Q(bots="") & ~models.Q(bots="one"))
+                | (models.Q(kind="bots", bots="one") & ~models.Q(bot="")),
                 name="paywall_audience_complete",
                 violation_error_message=_(
-                    "A group, a coupon or a function has to be named for this kind."
+                    "A group, a coupon, a function or bots have to be named for this kind."
                 ),
             ),
             models.UniqueConstraint(

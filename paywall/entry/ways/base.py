@@ -12,6 +12,7 @@ from paywall.catalog import audiences
 from paywall.effects import query
 from paywall.entry import responses
 from paywall.protocols import registry as protocols
+from paywall.visitors.crawl_log import Ended
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -59,6 +60,8 @@ class Ticket:
 
     most: Most | None = None
     """So much it takes at most, where it is money that pays for what is charged by use."""
+    ends: Ended = Ended.RETURNED
+    """As what such a request is counted."""
 
     def use(self) -> Steps[None]:
         """The view delivered, and its response is about to go out. Raises `StaleMove` where

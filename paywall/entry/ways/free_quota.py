@@ -15,6 +15,7 @@ from paywall.entry import responses
 from paywall.models import Account, FreeUse, Price
 from paywall.rails import registry
 from paywall.rails.base import SignsIn, Unreachable
+from paywall.visitors.crawl_log import Ended
 
 from .base import Ticket, Way, is_prefetch
 
@@ -48,6 +49,8 @@ class FreeQuotas(Way):
 
 class FreeRequest(Ticket):
     """One that was counted; it is given back if nothing comes of it."""
+
+    ends = Ended.FREE
 
     def __init__(self, taken: Taken) -> None:
         self.taken = taken

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from paywall import holders
 from paywall.effects import query
 from paywall.ledger import gifts
+from paywall.visitors.crawl_log import Ended
 
 from .base import OfBrowser, Way, is_reading
 
@@ -43,6 +44,8 @@ class Gifts(Way):
 
 class Opened(OfBrowser):
     """One reader that a link is for."""
+
+    ends = Ended.FREE
 
     def __init__(self, request: HttpRequest, secret: str, public_id: str) -> None:
         super().__init__(request, secret)

@@ -9,6 +9,7 @@ from paywall.effects import query
 from paywall.entry import responses
 from paywall.ledger import meters
 from paywall.ledger.meters import Limit
+from paywall.visitors.crawl_log import Ended
 
 from .base import Ticket, Way, is_reading
 
@@ -49,6 +50,8 @@ class Metered(Way):
 
 class FreeReading(Ticket):
     """One that was counted; it is given back if nothing comes of it."""
+
+    ends = Ended.FREE
 
     def __init__(self, request: HttpRequest, taken: Taken, secret: str) -> None:
         self.request, self.taken, self.secret = request, taken, secret

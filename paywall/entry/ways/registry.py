@@ -13,6 +13,7 @@ from .balances import Balances
 from .base import Way
 from .free_quota import FreeQuotas
 from .gifts import Gifts
+from .guests import Guests
 from .metered import Metered
 from .paid import Paid
 from .passes import Passes
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .base import Ticket, Visit
 
-OURS: tuple[type[Way], ...] = (Passes, Paid, FreeQuotas, Gifts, Metered, Balances)
+OURS: tuple[type[Way], ...] = (Passes, Paid, Guests, FreeQuotas, Gifts, Metered, Balances)
 
 
 @conf.kept

@@ -16,6 +16,7 @@ from paywall.privacy import retention
 from paywall.reports import alerts, rollups
 from paywall.schedule import (
     CONFIRM_EVERY,
+    KNOW_BOTS_EVERY,
     PRUNE_EVERY,
     REFUND_EVERY,
     ROLL_UP_EVERY,
@@ -24,6 +25,7 @@ from paywall.schedule import (
     TELL_EVERY,
 )
 from paywall.settlement import worker
+from paywall.visitors import refresh
 
 log = logging.getLogger("paywall.run")
 
@@ -42,6 +44,7 @@ ROUNDS = [
     ("roll up", _roll_up, ROLL_UP_EVERY),
     ("tell", alerts.tell, TELL_EVERY),
     ("prune", retention.prune, PRUNE_EVERY),
+    ("know bots", refresh.refresh, KNOW_BOTS_EVERY),
 ]
 
 
