@@ -15,6 +15,7 @@ from . import (
     receipts,
     refunds,
     resources,
+    visitors,
 )
 from .priced import PricedInline
 
@@ -34,4 +35,5 @@ __all__ = [
     "receipts",
     "refunds",
     "resources",
+    "visitors",
 ]

@@ -29,13 +29,13 @@ else:
 
 @admin.register(Audience)
 class AudienceAdmin(OnlyUnused, AudienceAdminBase):
-    list_display = ["name", "kind", "group", "uses", "ends_at", "active"]
+    list_display = ["name", "kind", "group", "which_bots", "uses", "ends_at", "active"]
     list_filter = ["kind", "active"]
     list_select_related = ["group"]
     search_fields = ["name"]
     fields = [
         *("name", "kind", "group", "coupon", "coupon_uses", "used", "link", "hook"),
-        *("ends_at", "active"),
+        *("bots", "bot", "ends_at", "active"),
     ]
     readonly_fields = ["used", "link"]
 
@@ -49,12 +49,17 @@ class AudienceAdmin(OnlyUnused, AudienceAdminBase):
     def save_model(self, request: HttpRequest, obj: Audience, form: Any, change: bool) -> None:
         before = Audience.objects.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        names = ("kind", "group", "coupon", "coupon_uses", "hook", "ends_at", "active")
+        of_bots = ("bots", "bot")
+        names = ("kind", "group", "coupon", "coupon_uses", "hook", *of_bots, "ends_at", "active")
         staff_log.compared(request.user, before, obj, names)
 
     @admin.display(description=_("used"))
     def used(self, audience: Audience) -> int:
         return audience.coupon_used
+
+    @admin.display(description=_("bots"))
+    def which_bots(self, audience: Audience) -> str:
+        return audience.bot or audience.get_bots_display() or "–"
 
     @admin.display(description=_("uses"))
     def uses(self, audience: Audience) -> str:

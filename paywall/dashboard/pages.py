@@ -29,7 +29,7 @@ from paywall.models.payments import State
 from paywall.rails import registry
 from paywall.reports import doctor, losses, status
 
-from . import figures, periods
+from . import figures, periods, visitors
 from .shell import admin_url, page, staff_only, url, wants_fragment
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "doctor": doctor.last(),
         "doctor_url": url(request, "doctor"),
         "live_url": url(request, "live"),
+        "visitors_url": url(request, "visitors"),
+        "is_monitored": visitors.is_monitored(),
         "takes_test_money": _takes_test_money(),
         "live": f"{request.path}?{urlencode({**query, 'seen': newest})}",
         "receipts_url": f"{url(request, 'receipts')}?{receipts}",

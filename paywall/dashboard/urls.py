@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import doctor, exports, live, pages, receipts
+from . import doctor, exports, live, pages, receipts, visitors
 
 app_name = "paywall_dashboard"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("receipts/<int:pk>/<str:action>/", receipts.act, name="act"),
     path("doctor/", doctor.index, name="doctor"),
     path("live/", live.index, name="live"),
+    path("visitors/", visitors.index, name="visitors"),
     path("seen/", pages.seen, name="seen"),
     path("exports/", exports.index, name="exports"),
     path("exports/<int:pk>/", exports.progress, name="export"),

@@ -26,7 +26,7 @@ from paywall.memory import Bounded
 from paywall.models import VisitorDay
 from paywall.models.exposure import UNITS
 
-from . import claims, recognition
+from . import claims, recognition, sources
 from .visitor import Kind, Proof, Visitor
 
 log = logging.getLogger(__name__)
@@ -186,8 +186,10 @@ def write() -> int:
     of in the log, and lost: nothing of it is money."""
     with _lock:
         counts, _State.counts = _State.counts, _Counts()
-    _proven.clear()  # lists are read anew now and then
     try:
+        if conf.get().bots:
+            sources.get()
+        _proven.clear()
         rows = _rows(counts)
         if rows:
             _add(rows)

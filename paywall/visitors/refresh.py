@@ -79,7 +79,8 @@ def _agree_with_settings() -> None:
     now = timezone.now()
     unused = Q(named=False, used_at__lt=now - KEPT) | Q(named=True) & ~Q(url__in=wanted)
     rows.filter(unused).delete()
-    BotAddress.objects.using(durable.alias()).filter(due_at__lt=now - KEPT).delete()
+    # Who only said that it was a bot: it is put down anew if it says so again.
+    BotAddress.objects.using(durable.alias()).filter(verified=False, due_at__lte=now).delete()
 
 
 def _fetch(source: BotSource) -> bool:

@@ -388,7 +388,12 @@ def test_each_column_that_could_say_who_is_decided_about():
     of_goods = {
         *("Account.terms", "Account.identity", "Account.proposed", "Dashboard.sold"),
         *("Resource.description", "Resource.interface", "FacilitatorHealth.supported"),
-        *("RollUp.on_balances", "Examination.findings", "Acknowledgement.losses"),
+        *(
+            "RollUp.on_balances",
+            "Examination.findings",
+            "Acknowledgement.losses",
+            "BotSource.content",
+        ),
     }
     assert found - decided == of_goods
     for name in decided:
