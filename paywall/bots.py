@@ -43,6 +43,16 @@ class Bot:
     """The URL of its keys (Web Bot Auth)."""
 
 
+TAG = "web-bot-auth"
+"""Of a bot's signature, among others that a request may have."""
+
+WHAT_TO_SIGN = (
+    'sig1=("@method" "@target-uri" "signature-agent";key="sig1");created;expires;nonce;keyid;'
+    f'tag="{TAG}"'
+)
+"""`Accept-Signature` (RFC 9421, section 5.1): what has to be covered for a price of a bot's own."""
+
+
 _GOOGLE = "https://developers.google.com/static/search/apis/ipranges"
 _OPENAI = "https://openai.com"
 _PERPLEXITY = "https://www.perplexity.com"

@@ -54,7 +54,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 remote.hook()
     except (ImproperlyConfigured, ImportError) as error:
         return [Error(str(error), hint=DOCS, id="paywall.E001")]
-    found: list[CheckMessage] = [*_pass_cache(settings.pass_cache)]
+    found: list[CheckMessage] = [*_pass_cache(settings.pass_cache), *_visitors(settings)]
     if not remotes and not settings.sandbox:
         found.append(
             Error(
@@ -84,6 +84,37 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+def _visitors(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """Bots, and what is needed to know them."""
+    wants_to_verify = settings.web_bot_auth != "off"
+    if wants_to_verify and find_spec("http_message_signatures") is None:
+        yield Error(
+            "PAYWALL['WEB_BOT_AUTH'] is on, and what verifies signatures is not installed.",
+            hint="pip install 'django-paywall[crawlers]'",
+            id="paywall.E021",
+        )
+    if wants_to_verify and "*" in django_settings.ALLOWED_HOSTS and not django_settings.DEBUG:
+        yield Error(
+            "ALLOWED_HOSTS allows every host: what a bot has signed for another site would be good "
+            "here too.",
+            hint="Name your hosts, or set PAYWALL['WEB_BOT_AUTH'] to \"off\".",
+            id="paywall.E022",
+        )
+    if settings.crawl_log and find_spec("crawleruseragents") is None:
+        yield Warning(
+            "PAYWALL['CRAWL_LOG'] counts visitors, and the list of bots' names is not installed: "
+            "only those of PAYWALL['BOTS'] are known.",
+            hint="pip install 'django-paywall[crawlers]'",
+            id="paywall.W021",
+        )
+    if settings.monitor and not django_settings.DEBUG:
+        yield Warning(
+            "Monitor mode is on: everybody reads what is sold, and nobody pays.",
+            hint="Take PAYWALL['MONITOR'] out when you have seen enough.",
+            id="paywall.W022",
+        )
 
 
 KNOWN_DATABASES = ("sqlite", "postgresql")

@@ -22,7 +22,6 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("add_price", "view_price", "add_audience", "change_audience", "view_audience"),
         *("add_meter", "change_meter", "view_meter", "add_gift", "change_gift", "view_gift"),
         *("add_visitorrule", "change_visitorrule", "delete_visitorrule", "view_visitorrule"),
-        "view_botsource",
     ),
     "Paywall refunders": (
         *(*_VIEW_BOOKS, "view_resource", "view_account", "view_accesspass"),

@@ -158,6 +158,10 @@ PAYWALL = {
     ),
     # Who settles pays for buyers' approvals of Permit2 too.
     "GAS_SPONSORING": env.bool("PAYWALL_GAS_SPONSORING", default=True),
+    # Who knocks: counted, with some bots that prove to be it.
+    "CRAWL_LOG": env.bool("PAYWALL_CRAWL_LOG", default=True),
+    "BOTS": {"Googlebot": {}, "bingbot": {}, "GPTBot": {}, "ClaudeBot": {}, "ChatGPT-User": {}},
+    "WEB_BOT_AUTH": env.str("PAYWALL_WEB_BOT_AUTH", default="verify"),
     # A reader may give away twice what they bought.
     "GIFT_LINKS": 2,
     # What a buyer's wallet is told of the local chain, where the demo has a play wallet for it.

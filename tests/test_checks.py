@@ -113,6 +113,21 @@ def test_metrics_without_their_extra(well_kept, paywall_settings, monkeypatch, c
     assert (response.status_code, b"prometheus" in response.content) == (503, True)
 
 
+def test_bots_without_what_knows_them(well_kept, paywall_settings, settings, monkeypatch):
+    paywall_settings(WEB_BOT_AUTH="ask", CRAWL_LOG=True)
+    assert ids() == set()
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if "crawl" in name else True)
+    assert ids() == {"paywall.W021"}
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if "http_m" in name else True)
+    assert ids() == {"paywall.E021"}
+    monkeypatch.undo()
+    paywall_settings(WEB_BOT_AUTH="ask", MONITOR=True)
+    settings.ALLOWED_HOSTS = ["*"]
+    assert ids() == set(), "while it is being built"
+    settings.DEBUG = False
+    assert ids() == {"paywall.E022", "paywall.W022", "paywall.W011"}
+
+
 def test_nobody_can_pay_without_an_account(well_kept):
     Account.objects.all().delete()
     assert ids() == {"paywall.W010"}

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 ROOMS: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (_("Paywall"), ("Dashboard", "Resource", "Audience", "Meter", "Gift", "FreeUse", "Account")),
+    (
+        _("Paywall"),
+        (
+            *("Dashboard", "Resource", "Audience", "VisitorRule", "Meter", "Gift", "FreeUse"),
+            "Account",
+        ),
+    ),
     (
         _("Paywall: money"),
         (
@@ -28,7 +34,10 @@ ROOMS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     ),
     (
         _("Paywall: engine room"),
-        ("Notice", "Exposure", "FacilitatorHealth", "Wallet", "Transaction", "Cursor"),
+        (
+            *("Notice", "Exposure", "FacilitatorHealth", "Wallet", "Transaction", "Cursor"),
+            "BotSource",
+        ),
     ),
 )
 """What each is called, and the models in it by their classes' names, in this order. What a site

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from paywall import conf
+from paywall.bots import WHAT_TO_SIGN
 from paywall.exceptions import Code, Refused
-from paywall.visitors import signatures
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,7 +38,7 @@ def headers_of(sale: ForSale) -> dict[str, str]:
     if settings.crawler_prices and (price := sale.prices.get(DOLLARS)) is not None:
         found[PRICE] = _told(price)
     if settings.web_bot_auth == "ask":
-        found["Accept-Signature"] = signatures.what_to_sign()
+        found["Accept-Signature"] = WHAT_TO_SIGN
     return found
 
 

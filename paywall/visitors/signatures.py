@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from django.utils import timezone
 
 from paywall import conf
-from paywall.bots import Bot, Purpose
+from paywall.bots import TAG, Bot, Purpose
 from paywall.exceptions import Code, Refused, Unavailable
 from paywall.holders import throttle
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from .keys import Key, PublicKey
 
-TAG = "web-bot-auth"
 WELL_KNOWN = "/.well-known/http-message-signatures-directory"
 MOST_SECONDS = 24 * 3_600
 """For how long a signature may be good."""
@@ -239,9 +238,3 @@ def _url(request: HttpRequest) -> str:
 
 def _headers(request: HttpRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
-
-
-def what_to_sign() -> str:
-    """`Accept-Signature` (RFC 9421, section 5.1): what has to be covered for a bot's own price."""
-    covered = '"@method" "@target-uri" "signature-agent";key="sig1"'
-    return f'sig1=({covered});created;expires;nonce;keyid;tag="{TAG}"'

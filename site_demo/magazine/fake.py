@@ -21,7 +21,8 @@ from typing import Any
 from django.db import ProgrammingError, connections, models, transaction
 
 from paywall import durable
-from paywall.models import Account, Payment, PaymentEvent, Receipt, Refund
+from paywall.models import Account, Payment, PaymentEvent, Receipt, Refund, VisitorDay
+from paywall.models.exposure import UNITS
 from paywall.rails.evm.addresses import checksum
 from paywall.rails.evm.schemes import eip3009
 
@@ -267,6 +268,51 @@ def write(year: Year, progress: Progress) -> None:
         progress(done, year.payments)
     for model in (Payment, Receipt):
         _reset_sequence(model)
+
+
+KNOCKING = [
+    # kind, bot, purpose, how many for a sale, and which share of them reads without paying
+    ("paying", "", "", 1.0, 0.0),
+    ("verified", "Googlebot", "search", 1.6, 1.0),
+    ("verified", "GPTBot", "train", 2.1, 0.0),
+    ("verified", "ChatGPT-User", "user", 0.9, 1.0),
+    ("claimed", "ClaudeBot", "train", 1.4, 0.0),
+    ("claimed", "Bytespider", "train", 3.2, 0.0),
+    ("claimed", "GPTBot", "train", 0.3, 0.0),
+    ("claimed", "AhrefsBot", "other", 0.8, 0.0),
+    ("browser", "", "", 2.4, 0.1),
+    ("unknown", "", "", 4.0, 0.0),
+]
+"""Who comes to such a site, beside those who pay."""
+
+DAYS_OF_VISITS, WARES_VISITED = 30, 40
+
+
+def visits(wares: list[Ware], until: date, payments: int, seed: int) -> Iterator[VisitorDay]:
+    """Who knocked on the last days, in the measure of what was sold."""
+    rng = random.Random(seed)
+    whole = sum(ware.weight for ware in wares)
+    for back in range(DAYS_OF_VISITS):
+        for ware in wares[:WARES_VISITED]:
+            sold = payments / DAYS * ware.weight / whole
+            for kind, bot, purpose, share, free in KNOCKING:
+                number = round(sold * share * rng.uniform(0.7, 1.3))
+                if not number:
+                    continue
+                paid, reads = number if kind == "paying" else 0, round(number * free)
+                yield VisitorDay(
+                    day=until - timedelta(days=back),
+                    resource_id=ware.id,
+                    kind=kind,
+                    bot=bot,
+                    purpose=purpose,
+                    currency="USD",
+                    paid=paid,
+                    free=reads,
+                    refused=number if bot == "Bytespider" else 0,
+                    asked=0 if bot == "Bytespider" else number - paid - reads,
+                    revenue_units=int(paid * ware.price * UNITS),
+                )
 
 
 def _trust_the_references() -> None:

@@ -25,13 +25,14 @@ MODELS = [
         "audience",
         "balance",
         "balanceentry",
+        "botsource",
         "cursor",
     ),
     *("dashboard", "dispute", "export"),
     *("exposure", "facilitatorhealth", "freeuse", "gift", "meter", "notice", "order", "payment"),
-    *("refund", "resource", "transaction", "wallet"),
+    *("refund", "resource", "transaction", "visitorrule", "wallet"),
 ]
-DESK = ["index", "receipts", "exports", "doctor", "live"]
+DESK = ["index", "receipts", "exports", "doctor", "live", "visitors"]
 
 
 def queries(client, url):
@@ -114,9 +115,9 @@ def test_a_stranger_is_asked_to_sign_in_and_others_are_refused(db, staff, path):
 @pytest.mark.parametrize(
     ("group", "may"),
     [
-        ("Paywall price editors", {"index", "receipts", "doctor", "live"}),
-        ("Paywall refunders", {"index", "receipts", "doctor", "live"}),
-        ("Paywall auditors", {"index", "receipts", "exports", "doctor", "live"}),
+        ("Paywall price editors", {"index", "receipts", "doctor", "live", "visitors"}),
+        ("Paywall refunders", {"index", "receipts", "doctor", "live", "visitors"}),
+        ("Paywall auditors", {"index", "receipts", "exports", "doctor", "live", "visitors"}),
     ],
 )
 def test_each_role_sees_what_it_is_for(staff, group, may):

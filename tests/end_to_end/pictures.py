@@ -19,6 +19,7 @@ from .reader import Reader, Wallet
 
 PICTURES = {
     "dashboard": "/admin/paywall/dashboard/?period=365",
+    "visitors": "/admin/paywall/dashboard/visitors/",
     "resources": "/admin/paywall/resource/?o=-5",
     "tester": "/admin/paywall/resource/tester/?url=/archive/2019/5/&method=GET",
     "receipt": "/admin/paywall/dashboard/receipts/{receipt}/",

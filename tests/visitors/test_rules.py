@@ -72,12 +72,13 @@ class TestFree:
         response = Client(headers={"User-Agent": GOOGLEBOT}).head("/item/", REMOTE_ADDR=OURS)
         assert response.status_code == 200
 
-    def test_async_views_too(self, item, rule):
+    def test_async_views_too(self, item, rule, settings):
+        settings.PAYWALL = {**settings.PAYWALL, "PROXIES": 1}
         rule("search", "free")
-        client = AsyncClient(client=[OURS, 0])
+        get = async_to_sync(AsyncClient().get)
         for agent, expected in ((GOOGLEBOT, 200), (GPTBOT, 402)):
-            get = async_to_sync(client.get)
-            found = get("/async-item/", headers={"User-Agent": agent})
+            headers = {"User-Agent": agent, "X-Forwarded-For": OURS}
+            found = get("/async-item/", headers=headers)
             assert found.status_code == expected
 
     def test_a_payment_that_is_brought_all_the_same_is_not_taken(self, item, rule, facilitator):

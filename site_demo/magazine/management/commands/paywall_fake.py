@@ -13,7 +13,7 @@ from django.db import connections, transaction
 
 from paywall import business_days, durable
 from paywall.management.progress import bar
-from paywall.models import Account, Price, Resource
+from paywall.models import Account, Price, Resource, VisitorDay
 from paywall.rails.evm.terms import account_for
 from paywall.reports import rollups
 from site_demo.magazine import fake
@@ -49,6 +49,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"This year was written already, it seems (choose another --seed): {error}"
             ) from error
+        visits = fake.visits(wares, until, options["payments"], options["seed"])
+        VisitorDay.objects.bulk_create(visits, ignore_conflicts=True, batch_size=1000)
         if connections[durable.alias()].vendor == "postgresql":
             with connections[durable.alias()].cursor() as cursor:
                 cursor.execute("ANALYZE")
