@@ -22,8 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any, NamedTuple
 
 from paywall import conf
-from paywall.entry import counting
-from paywall.entry.caches import ABOUT, FRONT, NONCE, UNTIL
+from paywall.entry.told import ABOUT, FRONT, NONCE, UNTIL
 from paywall.protocols import registry as protocols
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -206,6 +205,8 @@ class _Overheard:
 
 def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
     """A WSGI application behind the front door."""
+    from paywall.entry import counting  # which needs Django's apps
+
     kept = Kept()
 
     def front(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -295,6 +296,8 @@ def _raw_names() -> tuple[frozenset[bytes], tuple[str, ...]]:
 
 def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """An ASGI application behind the front door."""
+    from paywall.entry import counting
+
     kept = Kept()
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:

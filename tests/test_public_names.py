@@ -209,3 +209,16 @@ def test_the_exposed_headers_can_be_named_in_settings(tmp_path):
     }
     told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert told.stdout.strip() == "True", told.stderr
+
+
+@pytest.mark.slow
+def test_the_front_door_is_imported_before_django_is_ready():
+    """As the lines of docs/running.md have it in `wsgi.py`."""
+    code = (
+        "from paywall import front; from django.core.wsgi import get_wsgi_application as make; "
+        "from django.core.asgi import get_asgi_application as amake; "
+        "print(callable(front.wsgi(make())), callable(front.asgi(amake())))"
+    )
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert told.stdout.strip() == "True True", told.stderr

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from paywall import adapter, conf, django_internals
 from paywall.entry import counting
+from paywall.entry.told import ABOUT, FRONT, NONCE, UNTIL
 from paywall.visitors import rules
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ def answer_whole(request: HttpRequest) -> None:
     of it, without the payment's headers, for a buyer who sends an ETag along."""
     for key in CONDITIONAL:
         request.META.pop(key, None)
-
-
-FRONT, UNTIL, NONCE, ABOUT = "paywall.front", "until", "nonce", "about"
-"""The dict in which the front door is told (`paywall.front`), and what about."""
 
 
 def share(request: HttpRequest, sale: ForSale) -> None:

@@ -39,7 +39,7 @@ from paywall.models import Resource
 from paywall.models.payments import State
 from paywall.protocols import registry as protocols
 from paywall.visitors import recognition
-from paywall.visitors.crawl_log import Ended, Price
+from paywall.visitors.crawl_log import Ended
 from paywall.vocabulary import Outcome, Rejected, Settled, Unknown
 
 if TYPE_CHECKING:
@@ -407,8 +407,8 @@ def _release(
     delivery: _Delivery,
 ) -> HttpResponseBase:
     _mark_paid(request, response, payment, delivery.receipt)
-    price = Price(metering.paid_for(request, payment), payment.currency)
-    counting.ended(request, sale, Ended.PAID, price)
+    paid = metering.paid_for(request, payment)
+    counting.ended(request, sale, Ended.PAID, paid, payment.currency)
     if delivery.secret is not None:
         holders.hand(request, response, delivery.secret)
     caches.answer_whole(request)

@@ -32,9 +32,28 @@ def claimed_by(agent: str) -> Visitor:
 
 def named_by(agent: str) -> Bot | None:
     """The bot of the settings that it says to be; nobody has proved anything yet."""
-    pattern = _names()
-    found = pattern.search(agent[:LONGEST].lower()) if pattern is not None else None
-    return _by_agent()[found[0]] if found is not None else None
+    return _named(agent[:LONGEST]) if _by_agent() else None
+
+
+def _named(agent: str) -> Bot | None:
+    kept = _bots_named()
+    try:
+        return kept[agent]
+    except KeyError:
+        pattern = _names()
+        found = pattern.search(agent.lower()) if pattern is not None else None
+        kept[agent] = bot = _by_agent()[found[0]] if found is not None else None
+        return bot
+
+
+@conf.kept
+def _bots_named() -> Bounded[str, Bot | None]:
+    return Bounded()
+
+
+def names_any(agent: str) -> bool:
+    """Whether it says to be a bot of the settings."""
+    return bool(_by_agent()) and _named(agent[:LONGEST]) is not None
 
 
 @conf.kept

@@ -125,9 +125,9 @@ def test_nobody_is_named(item):
 def test_memory_is_bounded_whatever_strangers_send(item, monkeypatch):
     monkeypatch.setattr(crawl_log, "MOST", 50)
     for number in range(400):
-        crawl_log.count(item.pk, Ended.ASKED, f"agent {number}" + "x" * 5_000, None)
+        crawl_log.count(Ended.ASKED, item.pk, "USD", f"agent {number}" + "x" * 5_000)
     assert len(crawl_log._State.counts.numbers) <= 51
-    assert max(len(key.agent) for key, _ in crawl_log._State.counts.numbers) <= 256
+    assert max(len(key[3]) for key in crawl_log._State.counts.numbers) <= 256
     crawl_log.write()
     assert sum(VisitorDay.objects.values_list("asked", flat=True)) == 400, "all are counted"
 
@@ -146,7 +146,7 @@ def test_a_database_that_is_away_costs_counts_and_nothing_else(item, monkeypatch
 @pytest.mark.django_db(transaction=True)
 def test_it_is_written_now_and_then_beside_the_requests(item, monkeypatch):
     monkeypatch.setattr(crawl_log, "EVERY", 0.0)
-    crawl_log._State.written_at = 0.0
+    crawl_log._State.due_at = 0.0
     ask(CHROME)
     for _ in range(200):
         if VisitorDay.objects.exists():
