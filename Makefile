@@ -136,6 +136,9 @@ docs-version: venv
 
 bench: chain services
 	@$(BIN)/python -m benchmarks.gate
+	@$(BIN)/python -m benchmarks.front
+	@$(BIN)/python -m benchmarks.storm
+	@$(BIN)/python -m benchmarks.visitors
 	@$(BIN)/python -m benchmarks.settlement
 	@$(BIN)/python -m benchmarks.confirm
 	@$(BIN)/python -m benchmarks.paid

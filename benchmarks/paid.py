@@ -68,9 +68,9 @@ def main() -> None:
     options = _options()
     rows = [["", "buyers", "requests a second", "to theirs", "p50 ms", "to theirs", "p99 ms"]]
     theirs: dict[int, tuple[float, float]] = {}
-    with _parties() as parties, _flask(parties) as url:
+    with parties() as shared, _flask(shared) as url:
         for buyers in BUYERS:
-            rate, p50, p99 = _load(url, parties.wallets[:buyers], 20 * buyers)
+            rate, p50, p99 = _load(url, shared.wallets[:buyers], 20 * buyers)
             theirs[buyers] = rate, p50
             rows.append(_row("x402 (Flask), its facilitator", buyers, rate, p50, p99, rate, p50))
     for database in options.databases:
@@ -79,32 +79,32 @@ def main() -> None:
                 whose = f", {'our own' if own else 'their'} facilitator"
                 name = f"{policy}, {database}{'' if policy == 'background' else whose}"
                 each = options.requests if policy == "background" else 20
-                with _parties() as parties, _site(parties, database, policy, own) as url:
+                with parties() as shared, site(shared, database, policy, own) as url:
                     for buyers in BUYERS:
-                        rate, p50, p99 = _load(url, parties.wallets[:buyers], each * buyers)
+                        rate, p50, p99 = _load(url, shared.wallets[:buyers], each * buyers)
                         rows.append(_row(name, buyers, rate, p50, p99, *theirs[buyers]))
     table(*rows)
 
 
 @contextlib.contextmanager
-def _parties() -> Iterator[Parties]:
+def parties() -> Iterator[Parties]:
     """A new node, with a facilitator, for each site: a long chain makes a slow node."""
     with LocalChain() as chain, tempfile.TemporaryDirectory() as folder:
         wallets = [Account.create() for _ in range(max(BUYERS))]
         for wallet in wallets:
             chain.mint(wallet.address, 1_000_000 * USDC_UNIT)
         port = free_port()
-        parties = Parties(chain, Path(folder), f"http://127.0.0.1:{port}", wallets)
-        facilitator = parties.start(
-            f"{parties.facilitator}/supported",
+        shared = Parties(chain, Path(folder), f"http://127.0.0.1:{port}", wallets)
+        facilitator = shared.start(
+            f"{shared.facilitator}/supported",
             {},
             *("-m", "site_demo.chain.facilitator", "--port", str(port)),
             *("--rpc-url", chain.url, "--key", account(3).key.hex()),
         )
         try:
-            yield parties
+            yield shared
         finally:
-            _end(facilitator)
+            end(facilitator)
 
 
 def _row(
@@ -143,7 +143,7 @@ def _load(url: str, wallets: list[Any], number: int) -> tuple[float, float, floa
                 request += f"PAYMENT-SIGNATURE: {header}\r\n\r\n"
                 started = time.perf_counter()
                 connection.sendall(request.encode())
-                answer = _read(connection)
+                answer = read(connection)
                 took.append(time.perf_counter() - started)
                 assert answer.startswith(b"HTTP/1.1 200"), answer
         times.extend(took[warm:])
@@ -161,7 +161,7 @@ def _load(url: str, wallets: list[Any], number: int) -> tuple[float, float, floa
     return len(times) / elapsed, statistics.median(times) * 1000, p99 * 1000
 
 
-def _read(connection: socket.socket) -> bytes:
+def read(connection: socket.socket) -> bytes:
     """One response, whose length its header says."""
     answer = b""
     while b"\r\n\r\n" not in answer:
@@ -178,29 +178,38 @@ def _read(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def _flask(parties: Parties) -> Iterator[str]:
-    env = {"PAYWALL_FACILITATOR_URL": parties.facilitator, "PAYWALL_PAY_TO": SELLER}
-    with _gunicorn(parties, "benchmarks.official:app", env) as url:
+def _flask(shared: Parties) -> Iterator[str]:
+    env = {"PAYWALL_FACILITATOR_URL": shared.facilitator, "PAYWALL_PAY_TO": SELLER}
+    with gunicorn(shared, "benchmarks.official:app", env) as url:
         yield url
 
 
 @contextlib.contextmanager
-def _site(parties: Parties, database: str, policy: str, own: bool) -> Iterator[str]:
+def site(
+    shared: Parties,
+    database: str,
+    policy: str,
+    own: bool,
+    application: str = "site_demo.wsgi",
+    **more: str,
+) -> Iterator[str]:
+    """The demo's, under gunicorn; with `more` in its environment."""
     with contextlib.ExitStack() as stack:
         if database == "postgresql":
             url = stack.enter_context(services.postgresql())
         else:
-            url = f"sqlite:///{parties.folder}/{policy}-{own}.sqlite3"
+            url = f"sqlite:///{shared.folder}/{policy}-{own}.sqlite3"
         env = {
             "DJANGO_SETTINGS_MODULE": "site_demo.settings",
             "SECRET_KEY": "only for the benchmark",
             "DATABASE_URL": url,
             "DATABASE_CONN_MAX_AGE": "600",
             "PAYWALL_PAY_TO": SELLER,
-            "PAYWALL_RPC_URL": parties.chain.url,
+            "PAYWALL_RPC_URL": shared.chain.url,
             "PAYWALL_LOG_LEVEL": "WARNING",
-            "PAYWALL_FACILITATOR_URL": "" if own else parties.facilitator,
+            "PAYWALL_FACILITATOR_URL": "" if own else shared.facilitator,
             **({"PAYWALL_GAS_KEY": account(0).key.hex()} if own else {}),
+            **more,
         }
         choose = (
             "from paywall.models import Resource; "
@@ -216,15 +225,16 @@ def _site(parties: Parties, database: str, policy: str, own: bool) -> Iterator[s
             )
         if policy == "background":
             # The buyers wait for the site; nobody waits for the worker.
-            worker = parties.start("", env, "manage.py", "paywall_run", nice=10)
-            stack.callback(_end, worker)
-        yield stack.enter_context(_gunicorn(parties, "site_demo.wsgi", env))
+            worker = shared.start("", env, "manage.py", "paywall_run", nice=10)
+            stack.callback(end, worker)
+        yield stack.enter_context(gunicorn(shared, application, env))
 
 
 @contextlib.contextmanager
-def _gunicorn(parties: Parties, application: str, env: dict[str, str]) -> Iterator[str]:
+def gunicorn(shared: Parties, application: str, env: dict[str, str]) -> Iterator[str]:
+    """Two workers of eight threads."""
     url = f"http://127.0.0.1:{free_port()}"
-    process = parties.start(
+    process = shared.start(
         f"{url}/api/hello/",
         env,
         *("-m", "gunicorn", application, "-b", url.split("//")[1], "-w", "2", "--threads", "8"),
@@ -233,10 +243,10 @@ def _gunicorn(parties: Parties, application: str, env: dict[str, str]) -> Iterat
     try:
         yield url
     finally:
-        _end(process)
+        end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait()
 

@@ -395,6 +395,11 @@ class Settings:
     """Whether everybody is let in for nothing, and what they would have paid is counted: to see
     before you charge. Nobody pays then."""
 
+    storm: Whole = 0
+    """How many requests a second that bring nothing each process has Django answer, behind the
+    front door. Of more, programs get their 402 without Django, and of four times as many all get a
+    429, until it is over; never who brings a payment, a pass or a cookie. 0: as many as come."""
+
     crawler_prices: Flag = False
     """Whether prices in dollars are said in Cloudflare's headers for crawlers too: `crawler-price`;
     and a buyer's own limit in `crawler-max-price` is kept to."""

@@ -56,6 +56,7 @@ class Code(StrEnum):
     # 429: come back later
     TOO_MANY_REQUESTS = "too_many_requests"
     BOT_SIGNATURE_USED = "bot_signature_used"
+    TOO_BUSY = "too_busy"
 
     # 503: our side; nothing is asked of the buyer but to come back
     SETTLEMENT_PENDING = "settlement_pending"
@@ -115,6 +116,7 @@ SENTENCES: dict[Code, str] = {
     Code.BOT_SIGNATURE_USED: (
         "This signature (Web Bot Auth) was used before: its nonce is good for one request."
     ),
+    Code.TOO_BUSY: "Very many ask at the moment. Ask again later; who pays is let through.",
     Code.BOT_REFUSED: "This site does not let this bot in. Nothing was charged.",
     Code.PRICE_LIMIT_INVALID: (
         "Send crawler-max-price or crawler-exact-price, one of them, once: USD 0.01."

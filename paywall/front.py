@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any, NamedTuple
 
 from paywall import conf
-from paywall.entry.told import ABOUT, FRONT, NONCE, UNTIL
+from paywall.entry.told import ABOUT, FRONT, NONCE, UNTIL, Knock
 from paywall.protocols import registry as protocols
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -119,6 +119,15 @@ class Kept:
         self._answers = self._bytes = 0
 
 
+def _place(key: tuple[str, ...]) -> tuple[str, ...]:
+    """Where somebody asks: without the method and the query."""
+    return key[1:_QUERY] + key[_QUERY + 1 :]
+
+
+_QUERY = 6
+"""The query's place in a key."""
+
+
 @conf.kept
 def _differences() -> tuple[str, ...]:
     """Request headers with which somebody is never answered here."""
@@ -205,9 +214,9 @@ class _Overheard:
 
 def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
     """A WSGI application behind the front door."""
-    from paywall.entry import counting  # which needs Django's apps
+    from paywall.entry import counting, storms  # which need Django's apps
 
-    kept = Kept()
+    kept, storm = Kept(), storms.Storm()
 
     def front(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         key = _key_of_environ(environ)
@@ -228,6 +237,11 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
             headers, body = answer.again()
             start_response(f"{answer.status} {answer.reason}", headers)
             return [body]
+        limit = conf.get().storm
+        short = storm.answer(_place(key), _knock_of(environ), time.time()) if limit else None
+        if short is not None:
+            start_response(f"{short.status} {short.reason}", short.headers)
+            return [short.body]
         told: dict[str, Any] = {}
         environ[FRONT] = told
         said: list[Any] = []
@@ -243,6 +257,8 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
             return written
 
         def keep(body: bytes) -> None:
+            if said and limit:
+                storm.passed(_place(key), told, int(said[0][:3]), time.time())
             if said and UNTIL in told:
                 code, _, reason = said[0].partition(" ")
                 found = _to_keep(int(code), reason, said[1], body, told)
@@ -251,10 +267,24 @@ def wsgi(application: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
 
         response = application(environ, noted)
         # Who has not begun yet may still be told.
-        return _Overheard(response, keep) if UNTIL in told or not said else response
+        return _Overheard(response, keep) if UNTIL in told or limit or not said else response
 
     front.kept = kept  # type: ignore[attr-defined]
+    front.storm = storm  # type: ignore[attr-defined]
     return front
+
+
+def _knock_of(environ: Environ) -> Knock:
+    return Knock(
+        method=environ["REQUEST_METHOD"],
+        query=environ.get("QUERY_STRING", ""),
+        accept=environ.get("HTTP_ACCEPT", ""),
+        mode=environ.get("HTTP_SEC_FETCH_MODE", ""),
+        preferences=environ.get("HTTP_ACCEPT_PAYMENT", ""),
+        agent=environ.get("HTTP_USER_AGENT", ""),
+        remote=environ.get("REMOTE_ADDR", ""),
+        forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
+    )
 
 
 def _key_of_environ(environ: Environ) -> tuple[str, ...] | None:
@@ -296,9 +326,9 @@ def _raw_names() -> tuple[frozenset[bytes], tuple[str, ...]]:
 
 def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """An ASGI application behind the front door."""
-    from paywall.entry import counting
+    from paywall.entry import counting, storms
 
-    kept = Kept()
+    kept, storm = Kept(), storms.Storm()
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -317,9 +347,14 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
             agent, forwarded = header("user-agent"), header("x-forwarded-for")
             counting.asked(answer.about, agent, remote, forwarded)
             headers, body = answer.again()
-            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-            await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            await send(_began(answer.status, headers))
             return await send({"type": "http.response.body", "body": body})
+        limit, short = conf.get().storm, None
+        if limit:
+            short = storm.answer(_place(key), _knock_of_scope(scope, sent), time.time())
+        if short is not None:
+            await send(_began(short.status, short.headers))
+            return await send({"type": "http.response.body", "body": short.body})
         told: dict[str, Any] = {}
         scope[FRONT] = told
         said: dict[str, Any] = {"body": b"", "whole": False}
@@ -333,6 +368,8 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
             await send(message)
 
         await application(scope, receive, noted)
+        if limit and "status" in said:
+            storm.passed(_place(key), told, said["status"], time.time())
         if UNTIL in told and said["whole"]:
             headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in said["headers"]]
             found = _to_keep(said["status"], "", headers, said["body"], told)
@@ -341,7 +378,26 @@ def asgi(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
         return None
 
     front.kept = kept  # type: ignore[attr-defined]
+    front.storm = storm  # type: ignore[attr-defined]
     return front
+
+
+def _began(status: int, headers: Headers) -> dict[str, Any]:
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return {"type": "http.response.start", "status": status, "headers": raw}
+
+
+def _knock_of_scope(scope: Scope, sent: dict[str, str]) -> Knock:
+    return Knock(
+        method=scope["method"],
+        query=scope.get("query_string", b"").decode("latin-1"),
+        accept=sent.get("accept", ""),
+        mode=sent.get("sec-fetch-mode", ""),
+        preferences=sent.get("accept-payment", ""),
+        agent=sent.get("user-agent", ""),
+        remote=(scope.get("client") or ("", 0))[0] or "",
+        forwarded=sent.get("x-forwarded-for", ""),
+    )
 
 
 def _headers_of(scope: Scope) -> dict[str, str] | None:

@@ -162,6 +162,7 @@ PAYWALL = {
     "CRAWL_LOG": env.bool("PAYWALL_CRAWL_LOG", default=True),
     "BOTS": {"Googlebot": {}, "bingbot": {}, "GPTBot": {}, "ClaudeBot": {}, "ChatGPT-User": {}},
     "WEB_BOT_AUTH": env.str("PAYWALL_WEB_BOT_AUTH", default="verify"),
+    "STORM": env.int("PAYWALL_STORM", default=0),
     # A reader may give away twice what they bought.
     "GIFT_LINKS": 2,
     # What a buyer's wallet is told of the local chain, where the demo has a play wallet for it.

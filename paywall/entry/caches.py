@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from paywall import adapter, conf, django_internals
 from paywall.entry import counting
-from paywall.entry.told import ABOUT, FRONT, NONCE, UNTIL
+from paywall.entry.told import ABOUT, FRONT, NONCE, SALE, UNTIL, WHERE
 from paywall.visitors import rules
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ def answer_whole(request: HttpRequest) -> None:
         request.META.pop(key, None)
 
 
+def asked(request: HttpRequest, sale: ForSale) -> None:
+    """Say to the front door that whoever asks this, and brings nothing, is told a price."""
+    if FRONT in getattr(request, "scope", request.META):
+        _tell(request, ABOUT, (sale.resource_id, counting.first_price(sale)[0]))
+        _tell(request, WHERE, request.build_absolute_uri(request.path))
+
+
 def share(request: HttpRequest, sale: ForSale) -> None:
     """Say to the front door that whoever asks this, and brings nothing, is told the same until the
     price is looked up anew. `sale` is as it is sold to everyone. Not where it depends on who asks:
@@ -42,8 +49,8 @@ def share(request: HttpRequest, sale: ForSale) -> None:
     if sale.tiers or sale.meter is not None or _site_has_a_say():
         return
     until = rules.same_for_all_until(sale.resource_id)
-    _tell(request, ABOUT, (sale.resource_id, counting.first_price(sale)[0]))
     _tell(request, UNTIL, min(sale.stale_at, until))
+    _tell(request, SALE, sale)
 
 
 def share_page(request: HttpRequest, sale: ForSale) -> None:

@@ -42,12 +42,18 @@ def ended(
     crawl_log.count(how, sale.resource_id, currency, agent, proven, pays=pays, amount=amount)
 
 
-def asked(about: tuple[int, str], agent: str, remote: str, forwarded: str) -> None:
+def asked(
+    about: tuple[int, str],
+    agent: str,
+    remote: str,
+    forwarded: str,
+    how: Ended = Ended.ASKED,
+) -> None:
     """The same for who is told the price at the front door: the resource's key and currency, and
     what the server says of who asks."""
     if crawl_log.is_on():
         proven = crawl_log.proven_by_address(agent, remote, forwarded)
-        crawl_log.count(Ended.ASKED, *about, agent, proven)
+        crawl_log.count(how, *about, agent, proven)
 
 
 def first_price(sale: ForSale) -> tuple[str, Decimal]:

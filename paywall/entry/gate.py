@@ -126,6 +126,7 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         if credential is None:
             yield from verification.may_pay(request, sale)
             counting.ended(request, sale, Ended.ASKED)
+            caches.asked(request, sale)
             if responses.wants_page(request):
                 if door.teaser is None:
                     caches.share_page(request, visit.sale)

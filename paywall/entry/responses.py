@@ -119,10 +119,14 @@ def is_redirect_to_login(
 
 def challenge(request: HttpRequest, sale: ForSale) -> HttpResponse:
     """402 with the offers, for a program. The content is made once a second, not here."""
-    seen = asked.of(request)
+    return challenge_to(asked.of(request), sale, request.META.get("HTTP_ACCEPT", ""))
+
+
+def challenge_to(seen: Asked, sale: ForSale, accept: str) -> HttpResponse:
+    """The same, for who is not Django's request yet."""
     # What a HEAD is answered has no body (RFC 9110, section 9.3.2), and servers say so.
-    body = b"" if request.method == "HEAD" else sale.challenge.body(seen.url)
-    return as_challenge(as_problem(request, body), headers_of(sale, seen))
+    body = b"" if seen.method == "HEAD" else sale.challenge.body(seen.url)
+    return as_challenge(_problem(body, accept), headers_of(sale, seen))
 
 
 def headers_of(sale: ForSale, seen: Asked, code: Code | None = None) -> dict[str, str]:
@@ -172,7 +176,11 @@ def conflict(refused: Refused) -> HttpResponse:
 
 def as_problem(request: HttpRequest, body: bytes) -> HttpResponse:
     """A 402 with that JSON, as the client says that it takes it."""
-    content_type = _PROBLEM if _PROBLEM in request.META.get("HTTP_ACCEPT", "") else _JSON
+    return _problem(body, request.META.get("HTTP_ACCEPT", ""))
+
+
+def _problem(body: bytes, accept: str) -> HttpResponse:
+    content_type = _PROBLEM if _PROBLEM in accept else _JSON
     return HttpResponse(body, content_type=content_type, status=402)
 
 
