@@ -22,7 +22,7 @@ from paywall.effects import Presence, arun, call, query, run
 from paywall.entry import failures
 from paywall.entry.gate import Door, through
 from paywall.exceptions import NotForSale
-from paywall.models import PricedMixin, Resource
+from paywall.models import PricedMixin, Resource, SoldBy
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -87,6 +87,7 @@ def payment_required(
         @payment_required("forecast", price="0.01", title="Forecast")  # made if it is missing
         @payment_required(get_article)        # (request, *args, **kwargs) -> Resource, its slug,
                                               # or an object of a model with PricedMixin
+        @payment_required(Article.sold_by("slug"))  # such an object, by the view's arguments
 
     `resource` is a Resource's slug, or a callable that gets the view's arguments and returns a
     Resource (a coroutine function too, on async views). `price` is in `currency` (by default
@@ -335,6 +336,9 @@ def _finder(
     def find() -> Steps[Reference]:
         if isinstance(resource, str):
             return resource
+        sold_by = resource if isinstance(resource, SoldBy) else None
+        if sold_by is not None and (kept := offers.peek_sold_by(sold_by, kwargs)) is not None:
+            return kept
         ask = call if iscoroutinefunction(resource) else query
         found = yield from ask(lambda: resource(request, *args, **kwargs))
         if isinstance(found, str):
@@ -342,6 +346,8 @@ def _finder(
         if isinstance(found, PricedMixin):
             key = yield from query(offers.of_object, found)
             if key is not None:
+                if sold_by is not None:
+                    offers.keep_sold_by(sold_by, kwargs, key)
                 return key
         if not isinstance(found, Resource) or found.pk is None:
             raise NotForSale(f"{resource!r} returned {found!r}, which is no saved Resource.")

@@ -27,7 +27,7 @@ from paywall.catalog import interfaces, sandbox
 from paywall.exceptions import Code, NobodySettles, NotForSale, Refused
 from paywall.interface import Interface
 from paywall.memory import Bounded
-from paywall.models import Account, Audience, Meter, Price, PricedMixin, Resource
+from paywall.models import Account, Audience, Meter, Price, PricedMixin, Resource, SoldBy
 from paywall.models.literals import Literal
 from paywall.protocols import registry as protocols
 from paywall.protocols.base import Goods
@@ -291,11 +291,27 @@ def of_object(sold: PricedMixin) -> int | None:
     return resource.pk
 
 
+_by_fields: Bounded[tuple[Any, ...], tuple[int, float]] = Bounded()
+
+
+def peek_sold_by(sold_by: SoldBy, arguments: Mapping[str, Any]) -> int | None:
+    """The key of what a view's arguments name, if that was found lately."""
+    kept = _by_fields.get((sold_by.model, *sold_by.fields(arguments).items()))
+    return kept[0] if kept is not None and time.monotonic() < kept[1] else None
+
+
+def keep_sold_by(sold_by: SoldBy, arguments: Mapping[str, Any], key: int) -> None:
+    """Keep it as long as a price."""
+    stale_at = time.monotonic() + conf.get().cache_seconds
+    _by_fields[(sold_by.model, *sold_by.fields(arguments).items())] = key, stale_at
+
+
 def forget(**_: Any) -> None:
     """Keep nothing: the next request reads the database."""
     with _lock:
         _cache.clear()
         _of_objects.clear()
+        _by_fields.clear()
 
 
 def match(sale: ForSale, credential: Credential, now: float) -> Offer:

@@ -17,7 +17,7 @@ from .meters import Meter, MeterCount, MeterRead
 from .notices import Notice
 from .orders import Order
 from .payments import Payment, PaymentEvent
-from .priced import PricedMixin, attach_prices
+from .priced import PricedMixin, SoldBy, attach_prices
 from .receipts import Dashboard, Receipt
 from .refunds import Refund
 from .resources import Price, Resource
@@ -70,6 +70,7 @@ __all__ = [
     "RetentionMark",
     "RollUp",
     "SalesDay",
+    "SoldBy",
     "Tally",
     "Transaction",
     "VisitorDay",

@@ -9,12 +9,15 @@ from django.contrib.contenttypes.fields import GenericRelation
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models, router, transaction
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from .resources import Price, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from django.http import HttpRequest
 
 
 class PricedMixin(models.Model):
@@ -23,7 +26,8 @@ class PricedMixin(models.Model):
         class Article(PricedMixin, models.Model): ...
 
         article.sell("0.10", title=article.title, access="forever")
-        @payment_required(lambda request, slug: get_object_or_404(Article, slug=slug))
+        @payment_required(Article.sold_by("slug"))
+        def article(request, slug): ...
 
     With `paywall.admin.PricedInline` its admin shows price, access and sales. Lists take
     `Article.objects.prefetch_related("paywall_resources")`: two queries for any number of rows.
@@ -34,6 +38,13 @@ class PricedMixin(models.Model):
 
     class Meta:
         abstract = True
+
+    @classmethod
+    def sold_by(cls, *names: str) -> SoldBy:
+        """For `payment_required`: the object whose fields of these names are what the view's
+        arguments of the same names say; 404 where there is none. Which that is is kept as long as
+        its price, so that a 402 costs no query."""
+        return SoldBy(cls, names)
 
     @property
     def paywall_resource(self) -> Resource | None:
@@ -65,6 +76,28 @@ class PricedMixin(models.Model):
             price.resource = resource
             price.save()
         return resource
+
+
+class SoldBy:
+    """Finds what is sold by a view's arguments, as a callable of `payment_required`."""
+
+    def __init__(self, model: type[PricedMixin], names: tuple[str, ...]) -> None:
+        if not names:
+            raise TypeError(f"{model.__name__}.sold_by: name at least one field.")
+        self.model, self.names = model, names
+
+    def fields(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the object is found by. Raises `ImproperlyConfigured`."""
+        try:
+            return {name: arguments[name] for name in self.names}
+        except KeyError as error:
+            raise ImproperlyConfigured(
+                f"{self.model.__name__}.sold_by: the view has no argument named {error}."
+            ) from None
+
+    def __call__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> PricedMixin:
+        found: PricedMixin = get_object_or_404(self.model, **self.fields(kwargs))
+        return found
 
 
 def described(sold: models.Model) -> dict[str, str]:

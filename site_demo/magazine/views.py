@@ -33,11 +33,7 @@ def in_part(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "magazine/in_part.html", {"article": found})
 
 
-def sold_article(request: HttpRequest, slug: str) -> Article:
-    return get_object_or_404(Article, slug=slug)
-
-
-@payment_required(sold_article)
+@payment_required(Article.sold_by("slug"))
 @require_safe
 def article(request: HttpRequest, slug: str) -> HttpResponse:
     """Each article is priced as an object of its own."""

@@ -7,6 +7,8 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
 from django.utils import timezone
 
 from paywall.catalog import offers
@@ -15,6 +17,7 @@ from paywall.models import Price
 from paywall.protocols.x402.requirements import names, requirements
 from paywall.rails.evm.terms import account_for
 from paywall.rails.evm.tokens import TOKENS
+from paywall.testing import challenge_of
 from paywall.vocabulary import Credential
 from site_demo.magazine.models import Article
 from tests.conftest import PAY_TO
@@ -278,3 +281,54 @@ def test_that_an_object_has_none_is_not_kept(account, paywall_settings):
     assert offers.of_object(article) is None
     resource = article.sell("0.10")
     assert offers.of_object(Article.objects.get()) == resource.pk
+
+
+class TestSoldBy:
+    """Articles of the demo are sold by their slug."""
+
+    @pytest.fixture
+    def soup(self, account) -> Article:
+        article = Article.objects.create(slug="soup", title="Soup", body="b")
+        article.sell("0.05", access="forever")
+        return article
+
+    def test_a_challenge_costs_no_query_when_nothing_changed(
+        self, soup, paywall_settings, django_assert_num_queries
+    ):
+        paywall_settings(CACHE_SECONDS=60)
+        client = Client()
+        assert client.get("/articles/soup/").status_code == 402
+        with django_assert_num_queries(0):
+            assert challenge_of(client.get("/articles/soup/"))["accepts"][0]["amount"] == "50000"
+
+    def test_what_there_is_not_is_not_found_and_not_kept(self, soup, paywall_settings):
+        paywall_settings(CACHE_SECONDS=60)
+        assert Client().get("/articles/salt/").status_code == 404
+        Article.objects.create(slug="salt", title="Salt", body="b").sell("0.01")
+        assert Client().get("/articles/salt/").status_code == 402
+
+    def test_another_price_is_seen(self, soup, paywall_settings):
+        paywall_settings(CACHE_SECONDS=0)
+        Client().get("/articles/soup/")
+        Price.objects.create(resource=soup.paywall_resource, amount=Decimal("0.07"))
+        told = challenge_of(Client().get("/articles/soup/"))
+        assert told["accepts"][0]["amount"] == "70000"
+
+    def test_one_that_is_sold_no_more_is_not_given_away(self, soup, paywall_settings):
+        paywall_settings(CACHE_SECONDS=0)
+        assert Client().get("/articles/soup/").status_code == 402
+        soup.paywall_resource.delete()
+        assert Client().get("/articles/soup/").status_code == 503
+
+    def test_memory_is_bounded(self, soup, paywall_settings, monkeypatch):
+        monkeypatch.setattr("paywall.memory.MOST", 5)
+        by = Article.sold_by("slug")
+        for number in range(20):
+            offers.keep_sold_by(by, {"slug": str(number)}, number)
+        assert len(offers._by_fields) <= 5
+
+    def test_it_names_what_the_view_has(self, soup):
+        with pytest.raises(TypeError, match="name at least one field"):
+            Article.sold_by()
+        with pytest.raises(ImproperlyConfigured, match="no argument named 'isbn'"):
+            Article.sold_by("isbn")(None, slug="soup")
