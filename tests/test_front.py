@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import resource
 import string
+import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -412,3 +415,33 @@ def test_for_any_request_it_says_what_the_gate_says(item, paywall_settings, kind
                 assert site.get(path, method, **headers).same == direct.same
 
     holds()
+
+
+@pytest.mark.slow
+def test_a_million_urls_take_no_more_memory_than_there_is_room_for(item, paywall_settings):
+    """Each is sold, and asked for once: none of it helps anybody."""
+    paywall_settings(CACHE_SECONDS=3_600, CRAWL_LOG=True, STORM=10**9)
+    headers = [("Content-Type", "application/json"), ("Vary", "Accept")]
+    body = b"x" * 1_500
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        told = environ["paywall.front"]
+        told |= {"until": time.monotonic() + 3_600, "about": (item.pk, "USD"), "where": "http://x/"}
+        start_response("402 Payment Required", headers)
+        return [body]
+
+    door = front.wsgi(application)
+    environ = RequestFactory().get("/item/").environ
+    before = _resident()
+    for number in range(1_000_000):
+        asked = {**environ, "PATH_INFO": f"/{number}/", "HTTP_USER_AGENT": f"stranger {number}"}
+        for _ in door(asked, lambda *_: None):
+            pass
+    assert door.kept._answers <= front.MOST_ANSWERS
+    assert _resident() - before < 100 * 1024 * 1024
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
