@@ -265,9 +265,14 @@ class Settings:
     that is sold is told to who looks for what is sold."""
 
     found_by: Annotated[
-        Sequence[Literal["x402", "openapi", "llms", "robots", "bazaar", "prices", "link"]],
-        Must('a list of "x402", "openapi", "llms", "robots", "bazaar", "prices" and "link"'),
-    ] = ("x402", "openapi", "llms", "robots", "bazaar", "prices", "link")
+        Sequence[
+            Literal["x402", "openapi", "llms", "robots", "bazaar", "prices", "link", "license"]
+        ],
+        Must(
+            'a list of "x402", "openapi", "llms", "robots", "bazaar", "prices", "link" and '
+            '"license"'
+        ),
+    ] = ("x402", "openapi", "llms", "robots", "bazaar", "prices", "link", "license")
     """Which lists of what is sold are served (`paywall.discovery.urls`, the page of prices), and
     whether the 402 links to them."""
 

@@ -30,6 +30,7 @@ class Code(StrEnum):
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_LOST = "payment_lost"
     ABOVE_PRICE_LIMIT = "above_price_limit"
+    LICENSE_INVALID = "license_invalid"
 
     # 403 and 409, without an offer: who paid already is not asked to pay again
     CONFLICT = "idempotency_conflict"
@@ -39,6 +40,7 @@ class Code(StrEnum):
     TO_BE_OPENED = "open_it_here"
     NOT_ALLOWED = "not_allowed"
     BOT_REFUSED = "bot_refused"
+    LICENSE_ELSEWHERE = "license_of_something_else"
 
     # 400: not a credential at all
     INVALID_PAYLOAD = "invalid_payload"
@@ -116,6 +118,8 @@ SENTENCES: dict[Code, str] = {
     Code.BOT_SIGNATURE_USED: (
         "This signature (Web Bot Auth) was used before: its nonce is good for one request."
     ),
+    Code.LICENSE_INVALID: "The license token is not good, or is used up: get another one, or pay.",
+    Code.LICENSE_ELSEWHERE: "The license token is for something else.",
     Code.TOO_BUSY: "Very many ask at the moment. Ask again later; who pays is let through.",
     Code.BOT_REFUSED: "This site does not let this bot in. Nothing was charged.",
     Code.PRICE_LIMIT_INVALID: (

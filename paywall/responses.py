@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from django.conf import settings
 
-    from paywall.entry.responses import exposed
+    from paywall.entry.exposed import exposed
     from paywall.protocols import registry
 
     return exposed(registry.all_() if settings.configured else registry.ours())

@@ -21,6 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("add_resource", "change_resource", "view_resource"),
         *("add_price", "view_price", "add_audience", "change_audience", "view_audience"),
         *("add_meter", "change_meter", "view_meter", "add_gift", "change_gift", "view_gift"),
+        *("add_usageterms", "change_usageterms", "delete_usageterms", "view_usageterms"),
         *("add_visitorrule", "change_visitorrule", "delete_visitorrule", "view_visitorrule"),
     ),
     "Paywall refunders": (
@@ -32,6 +33,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "Paywall auditors": (
         *(*_VIEW_BOOKS, "view_resource", "view_price", "view_audience", "view_freeuse"),
         *("view_meter", "view_gift", "view_visitorrule", "view_botsource"),
+        *("view_usageterms", "view_licenseclient", "view_licensetoken"),
         *("view_account", "view_accesspass", "view_exposure", "view_alert", "view_export"),
         *("view_wallet", "view_transaction", "view_cursor", "view_facilitatorhealth"),
         "view_notice",

@@ -5,7 +5,7 @@ path("paywall/", include("paywall.urls"))
 
 from django.urls import path
 
-from . import views
+from . import license_server, views
 from .checkout import balance_views as balance
 from .checkout import handler
 from .checkout import views as checkout
@@ -29,6 +29,8 @@ urlpatterns = [
     path("orders/<str:public_id>/", checkout.order, name="order"),
     path("orders/<str:public_id>/returned/", checkout.returned, name="returned"),
     path("hooks/<slug:rail>/", views.hook, name="hook"),
+    path("olp/token", license_server.token, name="license_token"),
+    path("olp/introspect", license_server.introspect, name="license_introspect"),
     path("prices/", discovery.prices, name="prices"),
     path("balance/", balance.show, name="balance"),
     path("balance/add/<slug:slug>/", views.top_up, name="top_up"),

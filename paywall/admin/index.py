@@ -21,14 +21,14 @@ ROOMS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
         _("Paywall"),
         (
-            *("Dashboard", "Resource", "Audience", "VisitorRule", "Meter", "Gift", "FreeUse"),
-            "Account",
+            *("Dashboard", "Resource", "Audience", "VisitorRule", "UsageTerms"),
+            *("LicenseClient", "Meter", "Gift", "FreeUse", "Account"),
         ),
     ),
     (
         _("Paywall: money"),
         (
-            *("Receipt", "Payment", "Refund", "Order", "AccessPass"),
+            *("Receipt", "Payment", "Refund", "Order", "AccessPass", "LicenseToken"),
             *("Balance", "BalanceEntry", "Dispute", "Alert", "AlertRecipient", "Export"),
         ),
     ),

@@ -13,7 +13,7 @@ from paywall.protocols.mpp.charges import INTENT, METHODS
 from paywall.protocols.x402 import bazaar
 from paywall.protocols.x402.requirements import can_say, requirements
 
-from . import listing
+from . import listing, rsl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -243,6 +243,11 @@ def robots(absolute: Absolute) -> str:
     ):
         if path := path_of(name):
             lines.append(f"# {told}: {absolute(path)}")
+    where, preferred = rsl.robots(absolute)
+    lines += where
+    if mount or preferred:
+        lines.append("User-agent: *")
     if mount:
-        lines += ["User-agent: *", f"Allow: {mount}prices/", f"Disallow: {mount}"]
+        lines += [f"Allow: {mount}prices/", f"Disallow: {mount}"]
+    lines += preferred
     return "\n".join(lines) + "\n"

@@ -14,8 +14,8 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from paywall import durable, taxes
-from paywall.catalog import interfaces, offers, places
-from paywall.models import Account, Price, Resource
+from paywall.catalog import interfaces, offers, places, usage
+from paywall.models import Account, Price, Resource, UsageTerms
 from paywall.mounts import path_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ MOST = 1_000
 class Listed:
     """Something that anybody may buy, and a path where it is sold."""
 
+    resource_id: int
     title: str
     description: str
     mime_type: str
@@ -64,11 +65,22 @@ _lock = threading.Lock()
 
 def all_() -> tuple[Listed, ...]:
     """All of it, by path. Queries the database where what is kept is too old."""
+    found: tuple[Listed, ...] = _get()["found"]
+    return found
+
+
+def terms() -> usage.AllTerms:
+    """What machines may do with it, kept as long."""
+    found: usage.AllTerms = _get()["terms"]
+    return found
+
+
+def _get() -> dict[str, Any]:
     with _lock:
         if "until" not in _kept or time.monotonic() >= _kept["until"]:
-            _kept.update(found=tuple(_read()), until=time.monotonic() + KEPT_FOR)
-        found: tuple[Listed, ...] = _kept["found"]
-        return found
+            until = time.monotonic() + KEPT_FOR
+            _kept.update(found=tuple(_read()), terms=usage.load(), until=until)
+        return dict(_kept)
 
 
 def forget(**_: Any) -> None:
@@ -106,6 +118,7 @@ def _read() -> list[Listed]:
                 methods = (interface.method,)
             found.append(
                 Listed(
+                    resource.pk,
                     resource.title,
                     resource.description,
                     resource.mime_type,
@@ -136,6 +149,6 @@ def _places(resource: Resource) -> Iterator[places.Place]:
     yield from places.of_views(resource)
 
 
-for _model in (Resource, Price, Account):
+for _model in (Resource, Price, Account, UsageTerms):
     post_save.connect(forget, sender=_model, dispatch_uid=f"paywall.listing.{_model.__name__}")
     post_delete.connect(forget, sender=_model, dispatch_uid=f"paywall.listing.{_model.__name__}")

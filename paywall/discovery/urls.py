@@ -14,5 +14,6 @@ urlpatterns = [
     path("openapi.json", views.openapi, name="openapi"),
     path("llms.txt", views.llms, name="llms"),
     path("robots.txt", views.robots, name="robots"),
+    path("license.xml", views.license_document, name="license"),
     path("discovery/resources", views.resources, name="resources"),
 ]

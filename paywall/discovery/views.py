@@ -21,7 +21,7 @@ from paywall import conf
 from paywall.checkout import page
 from paywall.models import Resource
 
-from . import documents, listing
+from . import documents, listing, rsl
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -81,6 +81,15 @@ def resources(request: HttpRequest) -> HttpResponse:
     limit, offset = _number(request, "limit", 100), _number(request, "offset", 0)
     absolute = request.build_absolute_uri
     return _json(documents.page_of_items(absolute, min(limit, 1_000), offset))
+
+
+@found_by("license")
+def license_document(request: HttpRequest) -> HttpResponse:
+    """RSL 1.0. 404 where the owner has said nothing of it."""
+    if not listing.terms():
+        raise Http404("There are no terms for machines.")
+    text = rsl.document(request.build_absolute_uri)
+    return HttpResponse(text, content_type=rsl.MEDIA_TYPE)
 
 
 @found_by("prices")

@@ -10,9 +10,14 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+from django.urls import get_urlconf
+
 from paywall import conf
 from paywall.bots import WHAT_TO_SIGN
+from paywall.catalog import usage
 from paywall.exceptions import Code, Refused
+from paywall.mounts import path_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -32,18 +37,38 @@ _ERRORS = {
 }
 
 
+_LICENSE_ERRORS = {
+    Code.LICENSE_INVALID: "invalid_token",
+    Code.LICENSE_ELSEWHERE: "insufficient_scope",
+}
+
+
 def headers_of(sale: ForSale) -> dict[str, str]:
     """What a challenge says to them besides."""
-    settings, found = conf.get(), {}
-    if settings.crawler_prices and (price := sale.prices.get(DOLLARS)) is not None:
+    wanted, found = conf.get(), {}
+    if wanted.crawler_prices and (price := sale.prices.get(DOLLARS)) is not None:
         found[PRICE] = _told(price)
-    if settings.web_bot_auth == "ask":
+    if wanted.web_bot_auth == "ask":
         found["Accept-Signature"] = WHAT_TO_SIGN
+    return found
+
+
+def terms_of(sale: ForSale) -> dict[str, str]:
+    """What machines may do with it (RSL 1.0, section 4; AIPREF)."""
+    terms = usage.last().of(sale.resource_id)
+    if terms is None:
+        return {}
+    found = {"Content-Usage": terms.preferences} if terms.preferences else {}
+    path = path_of("paywall_discovery:license", urlconf=get_urlconf() or settings.ROOT_URLCONF)
+    if path and "license" in conf.get().found_by:
+        found["Link"] = f'<{path}>; rel="license"; type="application/rsl+xml"'
     return found
 
 
 def headers_of_refusal(request: HttpRequest, code: Code) -> dict[str, str]:
     """Why, in their word."""
+    if code in _LICENSE_ERRORS:
+        return {"WWW-Authenticate": f'License error="{_LICENSE_ERRORS[code]}"'}
     if not conf.get().crawler_prices or code not in _ERRORS:
         return {}
     word = _ERRORS[code]

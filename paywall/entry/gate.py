@@ -150,7 +150,7 @@ def _sold(request: HttpRequest, door: Door, sale: ForSale) -> Steps[HttpResponse
         yield from verification.may_pay(request, sale, claim)
         payment = yield from credentials.take(request, sale, credential, offer, claim, seen_as)
         tracing.payment.set(payment.pk)
-        seen.paywall_sale, seen.paywall_is_paid = sale, True
+        seen.paywall_sale, seen.paywall_is_paid, seen.paywall_payment = sale, True, payment
         seen.paywall = metering.of_payment(payment)
         return (yield from _sell(request, door, sale, payment))
     except Refused as refused:
@@ -199,6 +199,7 @@ def _let_in(
         free_resources(response)
         raise
     ticket.mark(response)
+    responses.say_terms(response, sale)
     if why is None:
         counting.ended(request, sale, ticket.ends)
     return response
@@ -408,6 +409,7 @@ def _release(
     delivery: _Delivery,
 ) -> HttpResponseBase:
     _mark_paid(request, response, payment, delivery.receipt)
+    responses.say_terms(response, sale)
     paid = metering.paid_for(request, payment)
     counting.ended(request, sale, Ended.PAID, paid, payment.currency)
     if delivery.secret is not None:

@@ -17,6 +17,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from paywall import conf
 from paywall.django_internals import keep_out_of_request_log
 from paywall.entry import asked, crawlers
+from paywall.entry.exposed import FREE_REMAINING, exposed
 from paywall.exceptions import SENTENCES, Code, retry_of
 from paywall.mounts import path_of
 from paywall.protocols import registry as protocols
@@ -31,17 +32,9 @@ if TYPE_CHECKING:
 
     from paywall.catalog.offers import ForSale
     from paywall.exceptions import Refused, Unavailable
-    from paywall.protocols.base import Protocol
     from paywall.vocabulary import Asked
 
-FREE_REMAINING = "Paywall-Free-Remaining"
 _JSON, _PROBLEM = "application/json", "application/problem+json"
-
-
-def exposed(spoken: Iterable[Protocol]) -> str:
-    """The response headers that scripts of other origins have to see, of these protocols."""
-    names = dict.fromkeys(name for protocol in spoken for name in protocol.response_headers)
-    return ", ".join([*names, "Link", FREE_REMAINING, "Retry-After"])
 
 
 def varies_on() -> list[str]:
@@ -132,7 +125,7 @@ def challenge_to(seen: Asked, sale: ForSale, accept: str) -> HttpResponse:
 def headers_of(sale: ForSale, seen: Asked, code: Code | None = None) -> dict[str, str]:
     """A challenge's headers: of every protocol, and what crawlers are told."""
     told = sale.challenge.headers(seen) if code is None else sale.challenge.headers(seen, code)
-    return {**told, **crawlers.headers_of(sale)}
+    return {**told, **crawlers.headers_of(sale), **crawlers.terms_of(sale)}
 
 
 def refusal(
@@ -145,7 +138,7 @@ def refusal(
         response = _without_offer(
             status, refused.code, refused.detail, outcome, receipt=refused.receipt, type_=type_
         )
-        put(response, why)
+        _put_beside(response, why)
         return response
     seen = asked.of(request)
     more = {"transaction": refused.reference, "retry": retry_of(refused.code, status)}
@@ -153,7 +146,8 @@ def refusal(
         seen.url, status, refused.code, refused.detail, type_=type_, **more
     )
     response = HttpResponse(body, content_type=_JSON, status=status)
-    as_challenge(response, {**headers_of(sale, seen, refused.code), **why})
+    as_challenge(response, headers_of(sale, seen, refused.code))
+    _put_beside(response, why)
     put(response, protocols.outcome_headers(outcome))
     return response
 
@@ -199,12 +193,32 @@ def mark_paid(response: HttpResponseBase, outcome: Outcome, receipt_url: str | N
     put(response, protocols.outcome_headers(outcome))
     headers = response.headers
     if receipt_url:
-        link = f'<{receipt_url}>; rel="receipt"; type="{_JSON}"'
-        headers["Link"] = f"{headers['Link']}, {link}" if "Link" in headers else link
+        _link(response, f'<{receipt_url}>; rel="receipt"; type="{_JSON}"')
     already = headers.get("Access-Control-Expose-Headers")
     headers["Access-Control-Expose-Headers"] = (
         f"{already}, {_exposed_here()}" if already else _exposed_here()
     )
+
+
+def _put_beside(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+    """Set them; challenges (RFC 9110, section 11.6.1) beside those that are there."""
+    for name, value in headers.items():
+        there = response.headers.get(name) if name == "WWW-Authenticate" else None
+        response.headers[name] = f"{there}, {value}" if there else value
+
+
+def _link(response: HttpResponseBase, links: str) -> None:
+    """Add to its `Link` (RFC 8288)."""
+    there = response.headers.get("Link")
+    response.headers["Link"] = f"{there}, {links}" if there else links
+
+
+def say_terms(response: HttpResponseBase, sale: ForSale) -> None:
+    """Say on what goes out what machines may do with it, where the owner says that."""
+    told = crawlers.terms_of(sale)
+    if "Link" in told:
+        _link(response, told.pop("Link"))
+    put(response, told)
 
 
 def mark_free(response: HttpResponseBase, left: int) -> None:
@@ -236,7 +250,7 @@ def as_challenge(response: HttpResponse, challenge: Mapping[str, str]) -> HttpRe
     """With a challenge's headers."""
     put(response, challenge)
     if _links_to_lists() and (links := _links_of(get_urlconf() or django_settings.ROOT_URLCONF)):
-        response.headers.setdefault("Link", links)
+        _link(response, links)
     # A challenge is daily business; what is not, is logged with the payment's id.
     return as_answer(response)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paywall import durable
-from paywall.ledger import balances
+from paywall.ledger import balances, licenses
 from paywall.ledger.passes import adopt_passes, grant_pass, restore_pass, revoke_pass
 from paywall.models import Resource
 
@@ -28,6 +28,7 @@ def open_(payment: Payment, access: str, pass_seconds: int | None, holder: str) 
 @durable.write
 def close(payment: Payment) -> tuple[bool, Decimal]:
     """Its money is gone. Whether a pass closed; and what of a top-up was spent already."""
+    licenses.revoke_of(payment)
     return revoke_pass(payment), balances.take_back(payment)
 
 
@@ -36,6 +37,7 @@ def reopen(payment: Payment, *, passes: bool) -> None:
     """Its money is there after all; its pass is open again if it was this that had closed it."""
     if passes:
         restore_pass(payment)
+        licenses.restore_of(payment)
     balances.bring_back(payment)
 
 

@@ -13,6 +13,7 @@ from .disputes import Dispute
 from .exports import Export
 from .exposure import CreditLoss, Exposure
 from .gifts import Gift
+from .licenses import LicenseClient, LicenseToken, UsageTerms
 from .meters import Meter, MeterCount, MeterRead
 from .notices import Notice
 from .orders import Order
@@ -53,6 +54,8 @@ __all__ = [
     "FreeUse",
     "Gift",
     "KeptAnswer",
+    "LicenseClient",
+    "LicenseToken",
     "Meter",
     "MeterCount",
     "MeterRead",
@@ -73,6 +76,7 @@ __all__ = [
     "SoldBy",
     "Tally",
     "Transaction",
+    "UsageTerms",
     "VisitorDay",
     "VisitorRule",
     "Wallet",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from paywall.entry.responses import exposed
+from paywall.entry.exposed import exposed
 from paywall.findings import Finding, Grade
 from paywall.protocols import registry as protocols
 from paywall.rails import registry as rails

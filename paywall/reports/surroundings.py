@@ -13,7 +13,7 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.utils import timezone
 
 from paywall import conf, durable
-from paywall.entry.responses import exposed
+from paywall.entry.exposed import exposed
 from paywall.findings import Finding, fail, note, ok
 from paywall.models import AlertMessage
 from paywall.protocols import registry as protocols

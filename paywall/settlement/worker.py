@@ -21,7 +21,7 @@ from paywall import crashpoints, durable, ledger, settlement, tracing
 from paywall.effects import run
 from paywall.exceptions import Code, LedgerUnavailable, StaleMove
 from paywall.holders import throttle
-from paywall.ledger import answers, balances, exposure
+from paywall.ledger import answers, balances, exposure, licenses
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.rails import registry
@@ -136,6 +136,7 @@ def _endings() -> list[Callable[[], object]]:
         partial(ledger.expire_orders, but=own),
         balances.give_back_forgotten,
         answers.forget_old,
+        licenses.forget_old,
     ]
 
 

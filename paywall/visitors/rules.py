@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.signals import post_delete, post_save
 
 from paywall import conf, durable
-from paywall.models import Bots, VisitorRule
+from paywall.models import Bots, UsageTerms, VisitorRule
 
 from .visitor import Kind, Visitor
 
@@ -125,5 +125,7 @@ def forget(**_: Any) -> None:
     _Known.stale_at = 0.0
 
 
-for _signal in (post_save, post_delete):
-    _signal.connect(forget, sender=VisitorRule, dispatch_uid="paywall.visitor_rules")
+for _model in (VisitorRule, UsageTerms):
+    for _signal in (post_save, post_delete):
+        uid = f"paywall.visitor_rules.{_model.__name__}"
+        _signal.connect(forget, sender=_model, dispatch_uid=uid)

@@ -29,6 +29,7 @@ MODELS = [
         "cursor",
     ),
     *("dashboard", "dispute", "export"),
+    *("licenseclient", "licensetoken", "usageterms"),
     *("exposure", "facilitatorhealth", "freeuse", "gift", "meter", "notice", "order", "payment"),
     *("refund", "resource", "transaction", "visitorrule", "wallet"),
 ]

@@ -13,13 +13,16 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from paywall.ledger import balances
+from paywall.catalog import offers
+from paywall.ledger import balances, licenses
 from paywall.models import (
     Account,
     Alert,
     AlertMessage,
     Balance,
     Gift,
+    LicenseClient,
+    LicenseToken,
     Payment,
     Price,
     Refund,
@@ -39,6 +42,8 @@ ACTIONS = {
     "balance": {"refund_rest": "refund_payment"},
     "accesspass": {"revoke": "revoke_accesspass"},
     "gift": {"revoke": "change_gift"},
+    "licenseclient": {"renew_secret": "change_licenseclient"},
+    "licensetoken": {"revoke": "change_licensetoken"},
     "alert": {"send_again": "send_alert"},
     "account": {"approve": "approve_account"},
     "resource": {
@@ -123,7 +128,11 @@ def shop(item, sold):
         resource=item, url="http://testserver/item/", expires_at=timezone.now() + timedelta(days=1)
     )
     balances.top_up(payment, "b" * 64)
+    reader = LicenseClient.objects.create(name="Reader Ltd")
+    _, token = licenses.issue(reader, offers.get(item.pk), payment.pk)
     return {
+        "licenseclient": reader.pk,
+        "licensetoken": token.pk,
         "balance": Balance.objects.get().pk,
         "gift": gift.pk,
         "payment": payment.pk,
@@ -154,7 +163,9 @@ def test_an_action_that_is_not_offered_does_nothing(person, shop, who, monkeypat
     assert not looked
 
 
-_WATCHED: tuple[Any, ...] = (Payment, Refund, AlertMessage, Resource, Price, Account)
+_WATCHED: tuple[Any, ...] = (
+    *(Payment, Refund, AlertMessage, Resource, Price, Account, LicenseClient, LicenseToken),
+)
 
 
 def snapshot() -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from paywall.entry.responses import exposed
+from paywall.entry.exposed import exposed
 from paywall.findings import Grade
 from paywall.models import Alert, AlertMessage, AlertRecipient
 from paywall.protocols import registry as protocols

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from paywall import visitors
+from paywall.catalog import usage
 from paywall.effects import query
 from paywall.exceptions import Code, Refused
 from paywall.visitors import rules
@@ -32,7 +33,7 @@ class Guests(Way):
         return self._look(visit)
 
     def _look(self, visit: Visit) -> Steps[Ticket | None]:
-        known = rules.peek() or (yield from query(rules.load))
+        known = rules.peek() or (yield from query(_load))
         found = known.of(visit.sale.resource_id)
         if not found:
             return None
@@ -51,6 +52,12 @@ class Guests(Way):
         if action == rules.Action.MONITOR:
             return Guest(Ended.MONITORED)
         return None
+
+
+def _load() -> rules.Rules:
+    """With what is said of what they may do: read as often, for the answer's headers."""
+    usage.load()
+    return rules.load()
 
 
 class Guest(Ticket):

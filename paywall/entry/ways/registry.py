@@ -14,6 +14,7 @@ from .base import Way
 from .free_quota import FreeQuotas
 from .gifts import Gifts
 from .guests import Guests
+from .licensed import Licenses
 from .metered import Metered
 from .paid import Paid
 from .passes import Passes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .base import Ticket, Visit
 
-OURS: tuple[type[Way], ...] = (Passes, Paid, Guests, FreeQuotas, Gifts, Metered, Balances)
+OURS: tuple[type[Way], ...] = (Passes, Paid, Licenses, Guests, FreeQuotas, Gifts, Metered, Balances)
 
 
 @conf.kept
