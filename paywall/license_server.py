@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
+from django.db import connections
 from django.http import Http404, HttpResponse, JsonResponse
 from django.test import RequestFactory
 from django.urls import Resolver404, resolve
@@ -45,6 +46,14 @@ class _Refused(Exception):
         self.error, self.why, self.status = error, why, status
 
 
+def _without_transaction(view: Any) -> Any:
+    """Not in a transaction of `ATOMIC_REQUESTS`: who takes the money is asked inside, and what the
+    ledger writes is a transaction of its own."""
+    view._non_atomic_requests = set(connections)
+    return view
+
+
+@_without_transaction
 @csrf_exempt
 @login_not_required
 @require_POST
@@ -70,6 +79,7 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 @payment_required(lambda request: request.paywall_license_resource)
+@_without_transaction
 def _sell(request: Any) -> HttpResponse:
     """What is paid for here is the token."""
     payment = getattr(request, "paywall_payment", None)

@@ -7,7 +7,7 @@ rail knows a movement of money (a transaction's hash, say).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -47,12 +47,19 @@ class Offer:
 
     def snapshot(self) -> dict[str, Any]:
         """The offer as JSON to keep; `from_snapshot` reads it back."""
-        return {**asdict(self), "amount": str(self.amount), "price": str(self.price)}
+        kept = {name: getattr(self, name) for name in _OFFER}
+        kept["terms"] = dict(self.terms)
+        return {**kept, "amount": str(self.amount), "price": str(self.price)}
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Offer:
         amount, price = int(snapshot["amount"]), Decimal(snapshot["price"])
         return cls(**{**snapshot, "amount": amount, "price": price})
+
+
+_OFFER = tuple(one.name for one in fields(Offer))
+"""`dataclasses.asdict` copies everything in depth, which takes a paid request a twentieth of a
+millisecond."""
 
 
 def _no_digest() -> str:

@@ -33,6 +33,10 @@ else:
     UsageTermsFormBase = forms.ModelForm
 
 
+SHOWN = 40
+"""Lines of a document."""
+
+
 class Usages(forms.MultipleChoiceField):
     """Words with blanks between them, as boxes to tick."""
 
@@ -97,7 +101,9 @@ class UsageTermsAdmin(UsageTermsAdminBase):
     def document(self, terms: UsageTerms) -> str | SafeString:
         if terms.pk is None or not listing.terms():
             return gettext("Save, to see what is told.")
-        return format_html("<pre>{}</pre>", rsl.document(self.absolute))
+        text = rsl.document(self.absolute).splitlines()
+        more = ["..."] if len(text) > SHOWN else []
+        return format_html("<pre>{}</pre>", "\n".join(text[:SHOWN] + more))
 
     @admin.display(description=_("lines of robots.txt"))
     def lines(self, terms: UsageTerms) -> str | SafeString:
@@ -121,20 +127,21 @@ class LicenseClientAdmin(OnlyUnused, LicenseClientAdminBase):
 
     def save_model(self, request: HttpRequest, obj: LicenseClient, form: Any, change: bool) -> None:
         before = LicenseClient.objects.filter(pk=obj.pk).first() if change else None
+        secret = "" if change else licenses.make_secret(obj)
         super().save_model(request, obj, form, change)
         staff_log.compared(request.user, before, obj, ("name", "active"))
-        if not change:
-            self._tell(request, obj)
+        if secret:
+            self._tell(request, obj, secret)
 
     @admin.action(description=_("Make a new secret"), permissions=["change"])
     def renew_secret(self, request: HttpRequest, queryset: QuerySet[LicenseClient]) -> None:
         for client in queryset:
-            self._tell(request, client)
+            self._tell(request, client, licenses.new_secret(client))
             staff_log.write(request.user, client, "new secret")
 
-    def _tell(self, request: HttpRequest, client: LicenseClient) -> None:
+    def _tell(self, request: HttpRequest, client: LicenseClient, secret: str) -> None:
         text = _("%(name)s: client id %(id)s, secret %(secret)s. The secret is shown this once.")
-        told = {"name": client, "id": client.client_id, "secret": licenses.new_secret(client)}
+        told = {"name": client, "id": client.client_id, "secret": secret}
         messages.success(request, text % told)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from paywall.catalog import usage
-from paywall.models import UsageTerms
+from paywall.models import Resource, UsageTerms
 from paywall.money import money
 from paywall.mounts import path_of
 
@@ -36,7 +36,7 @@ def document(absolute: Absolute) -> str:
         _content(root, "/", known.everywhere, (), absolute)
     for one in listing.all_():
         terms = known.of(one.resource_id)
-        if terms is not None:
+        if terms is not None and one.access != Resource.Access.BALANCE:
             _content(root, _pattern(one.path), terms, one.prices, absolute)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

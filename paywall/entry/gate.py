@@ -270,7 +270,7 @@ def _serve_then_settle(
 
 
 def _settle(
-    request: HttpRequest, payment: Payment, then: Callable[[Payment], None] | None = None
+    request: HttpRequest, payment: Payment, then: _Delivery | None = None
 ) -> Steps[Settlement]:
     result = yield from settlement.settle(payment, then=then)
     if isinstance(result, Rejected) and not result.ours and payment.payer is None:

@@ -39,9 +39,16 @@ def client(client_id: str, secret: str) -> LicenseClient | None:
     return found
 
 
+def make_secret(new: LicenseClient) -> str:
+    """A secret for a client that is not saved yet, told once."""
+    secret = secrets.token_urlsafe(32)
+    new.secret_hash = hash_of(secret)
+    return secret
+
+
 @durable.write
 def new_secret(found: LicenseClient) -> str:
-    """A secret for a client, told once; the one before is good no more."""
+    """Another secret for a client, told once; the one before is good no more."""
     secret = secrets.token_urlsafe(32)
     rows = LicenseClient.objects.using(durable.alias()).filter(pk=found.pk)
     rows.update(secret_hash=hash_of(secret))

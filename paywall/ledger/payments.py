@@ -94,10 +94,15 @@ def asks_another(payment: Payment, facilitator: str, hold: float) -> None:
 
 
 @durable.write
-def settled(payments: Sequence[Payment], reference: str, captured: int | None = None) -> None:
+def settled(
+    payments: Sequence[Payment],
+    reference: str,
+    captured: int | None = None,
+    sale: ForSale | None = None,
+) -> None:
     """The money moved, under that reference: `captured` of it (of one payment, in atomic units), or
     what was used, or else all that was allowed. The buyers are owed what they bought, so there are
-    receipts.
+    receipts. `sale` is what was sold, if the caller knows it already.
 
     Raises `StaleMove`.
     """
@@ -125,7 +130,7 @@ def settled(payments: Sequence[Payment], reference: str, captured: int | None = 
         error_detail="",
     )
     have = receipts.of(may_have_receipts)
-    receipts.issue([p for p in payments if p.pk not in have], now)
+    receipts.issue([p for p in payments if p.pk not in have], now, sale)
     exposure.take_back(payments)
 
 

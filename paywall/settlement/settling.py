@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from django.utils import timezone
 
@@ -34,13 +34,23 @@ from paywall.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from paywall.catalog.offers import ForSale
     from paywall.effects import Steps
     from paywall.models import Payment
 
 log = logging.getLogger(__name__)
 
-Then = Callable[["Payment"], None]
-"""What the ledger shall write in the same transaction in which a payment becomes settled."""
+
+class Then(Protocol):
+    """What the ledger shall write in the same transaction in which a payment becomes settled."""
+
+    @property
+    def sale(self) -> ForSale:
+        """What was sold."""
+        ...
+
+    def __call__(self, payment: Payment) -> None: ...
+
 
 TRANSACTION_FAILED = "transaction_failed"
 """A transaction was sent, and reverted: that is the payer's doing, not the facilitator's."""
@@ -284,7 +294,8 @@ def _look(payment: Payment) -> Steps[Finding]:
 
 @durable.write
 def _settled(payment: Payment, outcome: Settled, then: Then | None) -> None:
-    ledger.settled([payment], outcome.reference, outcome.amount)
+    sale = then.sale if then is not None else None
+    ledger.settled([payment], outcome.reference, outcome.amount, sale)
     if outcome.position is not None:
         ledger.seen_at({payment.pk: outcome.position})
     if then is not None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
+from django.db import connection
 from django.db.models import Q
 from django.test import Client
 from django.utils import timezone
 
-from paywall import ledger
+from paywall import ledger, settlement
 from paywall.ledger import licenses, openings
 from paywall.models import LicenseClient, LicenseToken, Payment, Resource
 from paywall.settlement import worker
@@ -130,6 +131,22 @@ class TestGettingOne:
         assert ask(basic).json()["error"] == "invalid_target"
         Resource.objects.update(active=False)
         assert ask(basic).json()["error"] == "invalid_target"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_no_transaction_is_open_while_the_money_is_taken(
+        self, item, basic, facilitator, monkeypatch
+    ):
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        open_ = []
+        settle = settlement.settle
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            open_.append(connection.in_atomic_block)
+            return settle(*args, **kwargs)
+
+        monkeypatch.setattr(settlement, "settle", watched)
+        assert buy(basic).status_code == 200
+        assert open_ == [False]
 
     def test_another_grant(self, item, basic):
         assert ask(basic, grant_type="password").json()["error"] == "unsupported_grant_type"
@@ -285,17 +302,18 @@ class TestIntrospection:
         assert self.look({}, token=text).status_code == 401
 
 
+@pytest.mark.django_db(transaction=True)
 class TestDesk:
+    """With transactions as the admin has them: around all that a form does."""
+
     def test_a_client_is_made_and_its_secret_shown_once(self, admin_client, item):
         url = "/admin/paywall/licenseclient/"
         data = {"name": "Reader Ltd", "active": "on"}
-        response = admin_client.post(f"{url}add/", data, follow=True)
+        page = admin_client.post(f"{url}add/", data, follow=True).content.decode()
         made = LicenseClient.objects.get()
-        told = " ".join(str(message) for message in get_messages(response.wsgi_request))
-        secret = told.split("secret ")[1].split(".")[0] if "secret " in told else ""
-        page = response.content.decode()
-        assert made.client_id in page
-        assert not secret or licenses.client(made.client_id, secret) is not None
+        found = re.search(r"client id (\S+), secret (\S+)\. ", page)
+        assert found is not None
+        assert licenses.client(found[1], found[2]) == made
         again = admin_client.get(f"{url}{made.pk}/change/").content.decode()
         assert made.secret_hash not in again
         chosen = {"action": "renew_secret", "_selected_action": [str(made.pk)]}
