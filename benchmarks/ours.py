@@ -78,3 +78,43 @@ def on_credit(number: int) -> None:
         )
         ledger.delivered(payment)
         ledger.let_go(payment)
+
+
+def headers(chain: LocalChain, path: str, number: int) -> list[str]:
+    """So many payments for a path, as headers, by a new wallet that has enough."""
+    from eth_account import Account
+
+    from paywall.testing import Buyer
+    from paywall.testing.buyer import encode
+
+    wallet = Account.create()
+    chain.mint(wallet.address, 10**12)
+    offered = ask(path)
+    buyer = Buyer(wallet)
+    return [encode(buyer.payload(offered)) for _ in range(number)]
+
+
+def ask(path: str, payment: str = "") -> Any:
+    """One request through Django's handler, in this process: what it answers."""
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import HttpResponse
+    from django.test import RequestFactory
+
+    sent = {"host": "localhost", **({"PAYMENT-SIGNATURE": payment} if payment else {})}
+    environ = RequestFactory(headers=sent).get(path).environ
+    said: list[Any] = []
+    response = _handler(WSGIHandler)(environ, lambda *told: said.extend(told[:2]))
+    body = b"".join(response)
+    response.close()
+    status = int(said[0][:3])
+    assert status == (200 if payment else 402), body
+    return HttpResponse(body, status=status, headers=dict(said[1]))
+
+
+_kept: list[Any] = []
+
+
+def _handler(make: Any) -> Any:
+    if not _kept:
+        _kept.append(make())
+    return _kept[0]
