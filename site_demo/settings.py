@@ -158,9 +158,10 @@ PAYWALL = {
     ),
     # Who settles pays for buyers' approvals of Permit2 too.
     "GAS_SPONSORING": env.bool("PAYWALL_GAS_SPONSORING", default=True),
-    # Who knocks: counted, with some bots that prove to be it.
+    # Who knocks is counted. Bots that can prove to be it ("Googlebot,GPTBot"): the worker fetches
+    # their lists.
     "CRAWL_LOG": env.bool("PAYWALL_CRAWL_LOG", default=True),
-    "BOTS": {"Googlebot": {}, "bingbot": {}, "GPTBot": {}, "ClaudeBot": {}, "ChatGPT-User": {}},
+    "BOTS": {name: {} for name in env.list("PAYWALL_BOTS", default=[])},
     "WEB_BOT_AUTH": env.str("PAYWALL_WEB_BOT_AUTH", default="verify"),
     "STORM": env.int("PAYWALL_STORM", default=0),
     # A reader may give away twice what they bought.
