@@ -34,6 +34,7 @@ RELEASED = {
     "0011_retention": "9e6f7185d90348061d851afc85ffc2f1d89a1e5173847fd032ff861084771c58",
     "0012_invoices": "989a1a2de607c1bc4231fae354e83284a33673584292c5b01b240cbe7d94dd9e",
     "0013_desk": "a4a0b6bcbe9f50e6aab4904ec7b467dde842eb5fb1fcae347c8db50c7bfc2b93",
+    "0014_visitors": "023cdd913f8b16ef8db2a0c20d84d115118b669d6a4f110c3193d0d20660e153",
 }
 """Migrations that sites have run, each with its SHA-256: a new one is added to them."""
 
