@@ -8,6 +8,7 @@ https://commoncrawl.org/ccbot, https://developer.amazon.com/amazonbot.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -100,6 +101,21 @@ KNOWN: Mapping[str, Bot] = dict(
 """What need not be said of these."""
 
 
+WELL_KNOWN = "/.well-known/http-message-signatures-directory"
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+def directory_url(value: object) -> str:
+    """The URL of a bot's keys, which is who it is (Web Bot Auth): https, without a query; of a host
+    alone, at the usual place. Raises `ValueError`."""
+    parts = urlsplit(value if isinstance(value, str) else "")
+    if parts.scheme != "https" or not _HOST.fullmatch(parts.netloc) or len(parts.path) > 300:
+        raise ValueError(f"{value!r} must be an https URL.")
+    path = parts.path if parts.path not in ("", "/") else WELL_KNOWN
+    return f"https://{parts.netloc.lower()}{path}"
+
+
 def read(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Bot]:
     """The bots of `PAYWALL["BOTS"]`, by name. Raises `ValueError`."""
     return {name: _read(name, said) for name, said in given.items()}
@@ -120,15 +136,20 @@ def _read(name: str, said: Mapping[str, Any]) -> Bot:
     except ValueError:
         known = ", ".join(Purpose)
         raise ValueError(f"{where}['PURPOSE'] must be one of {known}.") from None
+    directory = said.get("DIRECTORY", usual.directory)
+    try:
+        directory = directory_url(directory) if directory else ""
+    except ValueError as error:
+        raise ValueError(f"{where}['DIRECTORY']: {error}") from None
     bot = Bot(
         name,
         purpose,
         str(said.get("AGENT", usual.agent)).lower(),
         _strings(where, said, "ADDRESSES", usual.addresses),
         _strings(where, said, "DOMAINS", usual.domains),
-        str(said.get("DIRECTORY", usual.directory)),
+        directory,
     )
-    for url in (*bot.addresses, *filter(None, [bot.directory])):
+    for url in bot.addresses:
         if urlsplit(url).scheme != "https":
             raise ValueError(f"{where}: {url!r} must be an https URL.")
     if not (bot.addresses or bot.domains or bot.directory):

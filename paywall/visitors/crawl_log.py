@@ -24,7 +24,7 @@ from paywall import business_days, conf, durable
 from paywall.bots import Purpose
 from paywall.holders import networks
 from paywall.memory import Bounded
-from paywall.models import VisitorDay
+from paywall.models import Resource, VisitorDay
 from paywall.models.exposure import UNITS
 
 from . import claims, recognition, sources
@@ -248,6 +248,8 @@ ON CONFLICT (day, resource_id, kind, bot, currency) DO UPDATE SET {sums}
 def _add(rows: dict[_Row, list[int]]) -> None:
     using = durable.alias()
     connection = connections[using]
+    there = Resource.objects.using(using).filter(pk__in={row.resource_id for row in rows})
+    keys = set(there.values_list("pk", flat=True))
     table = VisitorDay._meta.db_table
     sql = _ADD.format(
         table=table,
@@ -259,6 +261,7 @@ def _add(rows: dict[_Row, list[int]]) -> None:
     values = [
         (connection.ops.adapt_datefield_value(row.day), *row[1:], *numbers)
         for row, numbers in sorted(rows.items())
+        if row.resource_id in keys
     ]
     with connection.cursor() as cursor:
         cursor.executemany(sql, values)

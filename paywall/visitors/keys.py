@@ -12,6 +12,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 MOST_KEYS = 50
+_LONGEST_RSA = 8_192 // 6 + 2
+"""Letters in base64 of the longest modulus that is taken."""
 _MEMBERS = {"OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
 
 PublicKey = ed25519.Ed25519PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -55,9 +57,9 @@ def _public(jwk: Mapping[str, Any]) -> PublicKey | None:
     kty, curve = jwk.get("kty"), jwk.get("crv")
     if kty == "OKP" and curve == "Ed25519":
         return ed25519.Ed25519PublicKey.from_public_bytes(_bytes(jwk["x"]))
-    if kty == "RSA":
+    if kty == "RSA" and len(jwk["n"]) <= _LONGEST_RSA and len(jwk["e"]) <= 8:
         key = rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key()
-        return key if 2048 <= key.key_size <= 8192 else None
+        return key if key.key_size >= 2048 else None
     if kty == "EC" and curve == "P-256":
         numbers = ec.EllipticCurvePublicNumbers(
             _number(jwk["x"]), _number(jwk["y"]), ec.SECP256R1()

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from django.utils import timezone
 
 from paywall import conf
-from paywall.bots import TAG, Bot, Purpose
+from paywall.bots import TAG, WELL_KNOWN, Bot, Purpose, directory_url
 from paywall.exceptions import Code, Refused, Unavailable
 from paywall.holders import throttle
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from .keys import Key, PublicKey
 
-WELL_KNOWN = "/.well-known/http-message-signatures-directory"
 MOST_SECONDS = 24 * 3_600
 """For how long a signature may be good."""
 
@@ -153,28 +151,18 @@ def _agent(request: HttpRequest, members: Iterable[str]) -> str:
             if '"signature-agent"' not in members:
                 raise _Bad('it does not cover "signature-agent"')
             item: Any = http_sf.parse(text.encode(), tltype="item")
-            return _directory(item[0])
+            return directory_url(item[0])
         covered = filter(None, (_MEMBER.fullmatch(member) for member in members))
         keys = [found[1] for found in covered]
         if len(keys) != 1:
             raise _Bad('it has to cover one member of "signature-agent"')
         named: Any = http_sf.parse(text.encode(), tltype="dictionary")
-        return _directory(named[keys[0]][0])
+        return directory_url(named[keys[0]][0])
     except (ValueError, KeyError, TypeError) as error:
         raise _Bad("Signature-Agent does not say where the keys are, by an https URL") from error
 
 
 _MEMBER = re.compile(r'"signature-agent";key="([a-z*][a-z0-9_.*-]*)"')
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
-
-
-def _directory(value: Any) -> str:
-    """The URL of a bot's keys, which is who it is. Raises `ValueError`."""
-    parts = urlsplit(value if isinstance(value, str) else "")
-    if parts.scheme != "https" or not _HOST.fullmatch(parts.netloc) or len(parts.path) > 300:
-        raise ValueError("no https URL")
-    path = parts.path if parts.path not in ("", "/") else WELL_KNOWN
-    return f"https://{parts.netloc.lower()}{path}"
 
 
 def _named(url: str) -> str:
@@ -185,7 +173,7 @@ def _named(url: str) -> str:
 @conf.kept
 def _bots_by_directory() -> dict[str, Bot]:
     bots = conf.get().known_bots().values()
-    return {_directory(bot.directory): bot for bot in bots if bot.directory}
+    return {bot.directory: bot for bot in bots if bot.directory}
 
 
 def _algorithm(key: Key) -> Any:

@@ -40,6 +40,26 @@ class Sources:
     """By URL and thumbprint: a key is good for its own directory only."""
 
 
+class Budget:
+    """So many things a minute that strangers have this process write down."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self._minute, self._taken = most, 0, 0
+
+    def begin(self) -> None:
+        """All of it is there again."""
+        self._minute, self._taken = int(time.monotonic() // 60), 0
+
+    def take(self) -> bool:
+        """Whether there is one left."""
+        if int(time.monotonic() // 60) != self._minute:
+            self.begin()
+        self._taken += 1
+        if self._taken == self.most + 1:
+            log.warning("Strangers name more bots than can be looked up: the rest is for later")
+        return self._taken <= self.most
+
+
 class _Known:
     sources = Sources()
     stale_at = 0.0
@@ -48,6 +68,7 @@ class _Known:
 _lock = threading.Lock()
 _looked_up: Bounded[tuple[str, str], tuple[bool | None, float]] = Bounded()
 _told: Bounded[str, float] = Bounded()
+_directories, _addresses = Budget(30), Budget(120)
 
 
 def last() -> Sources:
@@ -71,6 +92,8 @@ def forget(**_: Any) -> None:
     _Known.stale_at = 0.0
     _looked_up.clear()
     _told.clear()
+    _directories.begin()
+    _addresses.begin()
 
 
 @durable.read
@@ -94,6 +117,8 @@ def is_by_dns(bot: str, address: Address) -> bool:
     put down for the worker, and is not, so far. May query the database."""
     key = bot, str(address)
     kept = _looked_up.get(key)
+    if kept is None and not _addresses.take():
+        return False
     if kept is None or time.monotonic() >= kept[1]:
         kept = _looked_up[key] = _verdict(*key), time.monotonic() + GOOD_FOR
     return kept[0] is True
@@ -115,8 +140,9 @@ def want(url: str) -> None:
     costs a query an hour."""
     if time.monotonic() < _told.get(url, 0.0):
         return
-    _told[url] = time.monotonic() + 3_600
-    _want(url)
+    if _directories.take():
+        _told[url] = time.monotonic() + 3_600
+        _want(url)
 
 
 @durable.write
@@ -130,7 +156,6 @@ def _want(url: str) -> None:
     strangers = rows.filter(named=False)
     waiting = strangers.filter(content__isnull=True, due_at__lte=now + timedelta(minutes=5)).count()
     if waiting >= MOST_WAITING or strangers.count() >= MOST_STRANGERS:
-        log.warning("No place for another directory of keys: %s is not fetched", url)
         return
     row = BotSource(kind=BotSource.Kind.DIRECTORY, url=url, named=False, used_at=now, due_at=now)
     rows.bulk_create([row], ignore_conflicts=True)

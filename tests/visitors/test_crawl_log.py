@@ -107,6 +107,15 @@ def test_what_was_written_is_added_to(item):
     assert counted() == {("browser", ""): {"asked": 3}}, "each is counted once"
 
 
+def test_of_what_is_no_more_nothing_is_kept(item, make_resource):
+    ask(CHROME)
+    gone = make_resource("gone")
+    crawl_log.count(Ended.ASKED, gone.pk, "USD", CHROME)
+    gone.prices.all()._raw_delete("default")
+    gone.delete()
+    assert counted() == {("browser", ""): {"asked": 1}}
+
+
 def test_off(item, paywall_settings):
     paywall_settings(CRAWL_LOG=False)
     ask(CHROME)

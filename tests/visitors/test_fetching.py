@@ -253,6 +253,7 @@ class TestRefreshing:
             ({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}, {"Content_Type": TYPE}),
             ({"keys": [{"kty": "oct", "k": "AAAA"}]}, {"Content_Type": TYPE}),
             ({"keys": [3]}, {"Content_Type": TYPE}),
+            ({"keys": [{"kty": "RSA", "n": "A" * 900_000, "e": "AQAB"}]}, {"Content_Type": TYPE}),
             ({"keys": []}, {}),
         ],
     )
@@ -263,6 +264,15 @@ class TestRefreshing:
         row.refresh_from_db()
         assert row.content is None
         assert row.error
+
+    def test_a_directory_that_leads_elsewhere_is_somebody_elses(self, publisher):
+        publisher.serve("/other", SigningBot().directory(), Content_Type=self.TYPE)
+        publisher.serve("/keys", {}, 302, Location="/other")
+        row = self.want(publisher)
+        assert refresh.refresh() == {"failed": 1}
+        row.refresh_from_db()
+        assert row.content is None
+        assert "redirects" in row.error
 
     def test_a_directory_that_is_down_is_asked_ever_more_seldom(self, publisher):
         row = self.want(publisher)

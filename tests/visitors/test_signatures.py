@@ -12,10 +12,11 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from paywall import visitors
+from paywall.bots import WELL_KNOWN
 from paywall.exceptions import Refused
 from paywall.models import BotSource
 from paywall.testing import Buyer
-from paywall.visitors import signatures, sources
+from paywall.visitors import refresh, signatures, sources
 from tests.helpers import at_once, code
 from tests.visitors.bots import DIRECTORY, USUAL, SigningBot
 
@@ -46,7 +47,7 @@ def test_published_vectors(settings, paywall_settings, monkeypatch, vector):
     # They were good for an hour in 2025, or are for a hundred years.
     paywall_settings(WEB_BOT_AUTH="verify", CLOCK_TOLERANCE=10**9)
     monkeypatch.setattr(signatures, "MOST_SECONDS", 10**10)
-    url = f"https://signature-agent.test{signatures.WELL_KNOWN}"
+    url = f"https://signature-agent.test{WELL_KNOWN}"
     BotSource.objects.create(kind="directory", url=url, content={"keys": [vector["key"]]})
     headers = {
         "Host": "example.com",
@@ -78,6 +79,13 @@ class TestGood:
         paywall_settings(WEB_BOT_AUTH="verify", BOTS=named)
         found = who(bot.headers())
         assert (found.bot, found.purpose) == ("Ours", "search")
+
+    def test_a_directory_of_the_settings_may_be_a_host(self, bot, paywall_settings):
+        named = {"Ours": {"DIRECTORY": "https://Bot.example/"}}
+        paywall_settings(WEB_BOT_AUTH="verify", BOTS=named)
+        assert who(bot.headers()).bot == "Ours"
+        refresh._agree_with_settings()
+        assert BotSource.objects.get().url == DIRECTORY
 
     def test_the_old_form_of_signature_agent(self, bot):
         headers = bot.headers(
@@ -258,6 +266,15 @@ class TestUnknownDirectories:
         for number in range(6):
             ask(SigningBot(f"https://s{number}.example/keys").headers())
         assert BotSource.objects.count() == 3
+
+    def test_strangers_have_so_much_written_down_in_a_minute(self, item, paywall_settings):
+        paywall_settings(WEB_BOT_AUTH="verify")
+        for number in range(40):
+            sources.want(f"https://s{number}.example/keys")
+        assert BotSource.objects.count() == 30
+        sources.forget()
+        sources.want("https://later.example/keys")
+        assert BotSource.objects.count() == 31
 
     def test_a_new_key_is_looked_for(self, bot, item):
         """A bot has changed its key: not in every request is the old directory fetched anew."""
