@@ -96,17 +96,22 @@ def main() -> None:
                     *("gunicorn", applications[name], "-b", f"127.0.0.1:{port}", "-w", "2"),
                     *("--log-level", "warning"),
                 )
-            times: dict[str, list[float]] = {name: [] for name in ports}
+            times: dict[str, list[float]] = {name: [] for name in (*ports, "settle")}
+            session = requests.Session()
             for turn in range(options.paid + 3):
                 for name, port in ports.items():
                     took = _buy(f"http://127.0.0.1:{port}/api/forecast/", buyer)
                     if turn >= 3:  # the first ones warm up both sides
                         times[name].append(took * 1000)
+                url = f"http://127.0.0.1:{ports['paywall']}/api/forecast/"
+                took = _settle(session, facilitator, url, buyer)
+                if turn >= 3:
+                    times["settle"].append(took * 1000)
             print(f"\nPaid, over HTTP, one at a time ({options.paid} each, interleaved): ms\n")
             medians = {name: statistics.median(values) for name, values in times.items()}
             rows = [
                 [
-                    {"paywall": "paywall (Django)", "flask": "x402 (Flask)"}[name],
+                    TITLES[name],
                     f"{medians[name]:.1f}",
                     f"{statistics.quantiles(values, n=20)[-1]:.1f}",
                     f"{medians[name] / medians['flask']:.2f}",
@@ -119,6 +124,30 @@ def main() -> None:
                 process.terminate()
             for process in started:
                 process.wait()
+
+
+TITLES = {
+    "paywall": "paywall (Django), `after`",
+    "flask": "x402 (Flask)",
+    "settle": "the facilitator's `/settle` alone",
+}
+
+
+def _settle(session: requests.Session, facilitator: str, url: str, buyer: Any) -> float:
+    """Seconds that the facilitator takes for a payment of the same kind."""
+    from paywall.testing import Buyer
+
+    payload = Buyer(buyer).payload(requests.get(url, timeout=30))
+    body = {
+        "x402Version": 2,
+        "paymentPayload": payload,
+        "paymentRequirements": payload["accepted"],
+    }
+    started = time.perf_counter()
+    response = session.post(f"{facilitator}/settle", json=body, timeout=60)
+    took = time.perf_counter() - started
+    assert response.json()["success"], response.text
+    return took
 
 
 def _buy(url: str, buyer: Any) -> float:

@@ -145,6 +145,7 @@ def test_the_tasks_are_the_rounds(item):
     let_lapse()
     assert tasks.sweep() == {"failed": 1}
     assert tasks.confirm_payments() == {}
+    assert tasks.know_bots() == {}
     assert tasks.sweep.acks_late
 
 
