@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
-from paywall.models import Audience, Meter, Price, Resource
+from paywall.models import Audience, Bots, Meter, Price, Resource
 from paywall.models.validators import validate_currency
 from paywall.money import MOST, money
+from paywall.visitors import recognition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +155,7 @@ class OfferForm(PriceForm):
 
     PRICE, FREE = "price", "free"
     EVERYONE, SIGNED_IN, COUPON, GROUP, KNOWN = "", "signed_in", "coupon", "group", "audience"
+    BOTS = "bots"
     MUCH = 10
     """How many times more or less than now is asked about once more."""
 
@@ -224,7 +226,15 @@ class OfferForm(PriceForm):
             named = [audience.group_id for audience in known if audience.group_id is not None]
             for group in Group.objects.exclude(pk__in=named).order_by("name"):
                 yield f"{self.GROUP}:{group.pk}", _("members of “%s”") % group.name
+            yield from self._bots({audience.bots for audience in known})
             yield self.COUPON, _("who brings a coupon…")
+
+    def _bots(self, named: set[str]) -> Iterator[tuple[str, Any]]:
+        """Kinds of bots, where some can prove to be it."""
+        if recognition.can_be_proven():
+            for bots in (Bots.SEARCH, Bots.TRAIN, Bots.USER):
+                if bots not in named:
+                    yield f"{self.BOTS}:{bots}", _("%s that prove to be it") % bots.label
 
     @property
     def is_free(self) -> bool:

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from paywall import conf
 from paywall.catalog import pricing
-from paywall.models import Audience, Price, Resource
+from paywall.models import Audience, Bots, Price, Resource
 from paywall.money import money
 
 from .base import action_page
@@ -239,6 +239,8 @@ def _audience(data: dict[str, Any], by: Any) -> Audience | None:
             group = Group.objects.get(pk=key)
             name = gettext("Members of %s") % group.name
             return pricing.named(Audience.Kind.GROUP, name, by=by, group=group)
+        case OfferForm.BOTS:
+            return pricing.named(Audience.Kind.BOTS, str(Bots(key).label), by=by, bots=key)
         case OfferForm.COUPON:
             ends = {"ends_at": data["coupon_ends"], "coupon_uses": data["coupon_uses"]}
             name = gettext("Coupon %s") % data["coupon"]

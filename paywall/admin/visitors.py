@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.utils.translation import gettext_lazy as _
 
-from paywall import conf, staff_log
+from paywall import staff_log
 from paywall.models import BotSource, VisitorRule
+from paywall.visitors import recognition
 
 from .base import ReadOnly
 
@@ -35,7 +36,7 @@ class VisitorRuleAdmin(VisitorRuleAdminBase):
         super().save_model(request, obj, form, change)
         names = ("who", "bot", "action", "resource_id", "active")
         staff_log.compared(request.user, before, obj, names)
-        if obj.active and _needs_proof(obj) and not _can_be_proven():
+        if obj.active and _needs_proof(obj) and not recognition.can_be_proven():
             text = _(
                 "Nobody can prove to be a bot yet, so nobody is let in by this rule: name bots in "
                 "PAYWALL['BOTS'], or set PAYWALL['WEB_BOT_AUTH'] (docs/crawlers.md)."
@@ -54,10 +55,6 @@ class VisitorRuleAdmin(VisitorRuleAdminBase):
 def _needs_proof(rule: VisitorRule) -> bool:
     lets_in = rule.action in (VisitorRule.Action.FREE, VisitorRule.Action.MONITOR)
     return lets_in and rule.who != VisitorRule.Who.EVERYBODY
-
-
-def _can_be_proven() -> bool:
-    return bool(conf.get().bots) or conf.get().web_bot_auth != "off"
 
 
 @admin.register(BotSource)

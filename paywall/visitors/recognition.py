@@ -22,6 +22,11 @@ def is_signed(request: HttpRequest) -> bool:
     return conf.get().web_bot_auth != "off" and signatures.is_signed(request)
 
 
+def can_be_proven() -> bool:
+    """Whether any bot can prove to be it here."""
+    return bool(conf.get().bots) or conf.get().web_bot_auth != "off"
+
+
 def of(request: HttpRequest) -> Visitor:
     """Who asks. The same for one request however often it is asked. May query the database.
 

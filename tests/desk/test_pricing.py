@@ -488,6 +488,18 @@ def test_members_of_a_group(owner, item):
     assert (audience.group, audience.name) == (group, "Members of Friends")
 
 
+def test_bots_that_prove_to_be_it(owner, item, paywall_settings):
+    page = owner.get(price_url(item)).content.decode()
+    assert 'value="bots:' not in page, "nobody could prove it"
+    paywall_settings(WEB_BOT_AUTH="verify")
+    page = owner.get(price_url(item)).content.decode()
+    assert "crawlers for artificial intelligence that prove to be it" in page
+    asked(owner, item, who="bots:train", amount="0.05")
+    audience = Price.objects.latest("pk").audience
+    assert (audience.kind, audience.bots) == ("bots", "train")
+    assert 'value="bots:train"' not in owner.get(price_url(item)).content.decode()
+
+
 def test_a_coupon_until_may(owner, item):
     ends = timezone.localtime() + timedelta(days=30)
     said = {"who": "coupon", "coupon": "SPRING26", "coupon_ends": f"{ends:%Y-%m-%dT%H:%M}"}
