@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from paywall import adapter, conf, django_internals
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from paywall.catalog.offers import ForSale
+
+log = logging.getLogger(__name__)
 
 CONDITIONAL = (
     "HTTP_IF_NONE_MATCH",
@@ -40,6 +43,17 @@ def asked(request: HttpRequest, sale: ForSale) -> None:
     if FRONT in getattr(request, "scope", request.META):
         _tell(request, ABOUT, (sale.resource_id, counting.first_price(sale)[0]))
         _tell(request, WHERE, request.build_absolute_uri(request.path))
+    elif conf.get().storm:
+        _warn_of_no_door()
+
+
+@conf.kept
+def _warn_of_no_door() -> None:
+    """Once a process."""
+    log.warning(
+        "PAYWALL['STORM'] does nothing: there is no front door. Put paywall.front.wsgi or .asgi "
+        "around the application (docs/running.md)."
+    )
 
 
 def share(request: HttpRequest, sale: ForSale) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from paywall.entry import storms
 from paywall.models import Price, Resource, VisitorDay
@@ -66,6 +67,13 @@ def test_off_by_default(item, paywall_settings):
     site = Asked("wsgi")
     assert {answer.status for answer in storm(site, 30)} == {402}
     assert site.times == 30
+
+
+def test_without_the_front_door_somebody_is_told_once(item, paywall_settings, caplog):
+    paywall_settings(STORM=5)
+    for _ in range(3):
+        assert Client().get("/item/").status_code == 402
+    assert caplog.text.count("there is no front door") == 1
 
 
 def test_first_without_django_then_not_now(site):
