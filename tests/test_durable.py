@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import sqlite3
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -19,12 +21,14 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from paywall import durable, ledger, signals
+from paywall.catalog import offers
 from paywall.decorators import payment_required
 from paywall.exceptions import LedgerUnavailable
-from paywall.ledger import payments
+from paywall.ledger import claims, payments
 from paywall.models import Payment
 from paywall.models.payments import State
 from paywall.testing import Buyer, encode
@@ -397,6 +401,36 @@ def test_postgresqls_own_codes(state, expected):
     error = OperationalError("kann nicht serialisiert werden")
     error.__cause__ = Theirs()
     assert durable.is_passing(error) is expected
+
+
+def test_a_claim_is_one_statement_and_no_transaction_around_it(item):
+    offers.load(item.slug)
+    with CaptureQueriesContext(connection) as asked:
+        payment, is_new = claim(item, "alone")
+    words = [query["sql"].split()[0] for query in asked if "paywall_payment" in query["sql"]]
+    assert (words, is_new) == (["INSERT"], True)
+    assert not {"BEGIN", "COMMIT"} & {query["sql"].split()[0] for query in asked}
+    assert Payment.objects.get().pk == payment.pk
+    assert claim(item, "alone") == (payment, False), "and it is the lock all the same"
+
+
+def test_one_statement_that_fails_leaves_the_object_as_it_was(item, monkeypatch):
+    payment, _ = claim(item, "one")
+    again = Payment(**{f.attname: getattr(payment, f.attname) for f in Payment._meta.fields})
+    again.pk, again._state.adding = None, True
+    with pytest.raises(LedgerUnavailable):
+        claims._insert_alone(again)
+    assert again.pk is None
+    assert again._state.adding
+    assert Payment.objects.count() == 1
+
+
+def test_one_statement_outlives_a_transaction_of_the_site(deferred, item):
+    with contextlib.suppress(RollsBack), transaction.atomic():
+        payment, _ = claim(item, "kept")
+        ledger.let_go(payment, due_in=60)
+        raise RollsBack
+    assert Payment.objects.get().due_at > timezone.now() + timedelta(seconds=50)
 
 
 def test_what_a_receiver_writes_durably_is_whole_or_not_there(item):

@@ -65,7 +65,10 @@ def claim(
     payment.user_id = user_id
     payment.held_until = now + timedelta(seconds=hold)
     try:
-        _insert(payment, ask_credit, balance)
+        if ask_credit or offer.for_coupon:
+            _insert(payment, ask_credit, balance)
+        else:
+            _insert_alone(payment)
     except LedgerUnavailable as error:
         if not isinstance(error.__cause__, IntegrityError):
             raise
@@ -106,6 +109,12 @@ def new(made: Claim, offer: Offer, purpose: Purpose, protocol: str, now: datetim
         held_until=now,
         due_at=now,
     )
+
+
+@durable.write_one
+def _insert_alone(payment: Payment) -> None:
+    """One that asks nothing else of the ledger."""
+    durable.insert(payment)
 
 
 @durable.write

@@ -49,14 +49,14 @@ def take_up_some(due: PaymentQuerySet, most: int, hold: float) -> list[Payment]:
     return list(rows.order_by("due_at"))
 
 
-@durable.write
+@durable.write_one
 def hold(payment: Payment, seconds: float) -> None:
     """Keep a payment that is held, for `seconds` from now. Raises `StaleMove`."""
     if not rows_held(payment).update(held_until=timezone.now() + timedelta(seconds=seconds)):
         raise StaleMove(f"payment={payment.pk} was taken over")
 
 
-@durable.write
+@durable.write_one
 def let_go(*payments: Payment, busy_for: float = 0, due_in: float = 0) -> None:
     """Hold payments no longer. Their buyers find them free after `busy_for` seconds; the engine
     looks at them again after `due_in`. Nothing happens to what somebody has taken over."""
