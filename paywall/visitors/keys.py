@@ -7,16 +7,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    PublicKey = ed25519.Ed25519PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 MOST_KEYS = 50
 _LONGEST_RSA = 8_192 // 6 + 2
 """Letters in base64 of the longest modulus that is taken."""
 _MEMBERS = {"OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
-
-PublicKey = ed25519.Ed25519PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class Key:
 
 
 def keys_of(document: Any) -> Mapping[str, Key]:
-    """By thumbprint. Raises `ValueError`, `TypeError` or `KeyError` for what is no JWKS; a kind of
-    key that nobody here can check is left out."""
+    """By thumbprint. Raises `ValueError`, `TypeError` or `KeyError` for what is no JWKS, and
+    `ImportError` without the extra `crawlers`; a kind of key that nobody here can check is left
+    out."""
     keys = document["keys"]
     if not isinstance(keys, list):
         raise ValueError("'keys' is no list")
@@ -54,6 +56,8 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
 
 
 def _public(jwk: Mapping[str, Any]) -> PublicKey | None:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
     kty, curve = jwk.get("kty"), jwk.get("crv")
     if kty == "OKP" and curve == "Ed25519":
         return ed25519.Ed25519PublicKey.from_public_bytes(_bytes(jwk["x"]))

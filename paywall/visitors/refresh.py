@@ -93,7 +93,7 @@ def _fetch(source: BotSource) -> bool:
             content = fetch_json(source.url, media_type=DIRECTORY_TYPE, redirects=0)
             if not keys_of(content):
                 raise NotFetched("no keys in it")
-    except (NotFetched, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (NotFetched, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         why = str(error) or type(error).__name__
         log.warning("%s cannot be fetched: %s", source.url, why)
         _failed(source, why)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from django.utils import timezone
 
 from paywall import conf
@@ -178,6 +177,7 @@ def _bots_by_directory() -> dict[str, Bot]:
 
 def _algorithm(key: Key) -> Any:
     """By the kind of the key, never by what a signature says of itself."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from http_message_signatures import algorithms
 
     if isinstance(key.public, ed25519.Ed25519PublicKey):

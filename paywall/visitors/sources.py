@@ -107,7 +107,7 @@ def _load() -> Sources:
                 ranges[row.url] = Ranges(row.content or [])
             else:
                 keys[row.url] = keys_of(row.content)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, ImportError):
             log.exception("What was fetched from %s cannot be read", row.url)
     return Sources(ranges, keys)
 
