@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -25,11 +26,14 @@ from .test_clients import official_python
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
+    # It is built in the tree, and test_tutorial.py may be at it in another process.
+    with (ROOT / "var" / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)],
+            check=True,
+            capture_output=True,
+        )
     (built,) = folder.glob("django_paywall-*.whl")
     return Path(built)
 
