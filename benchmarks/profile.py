@@ -70,6 +70,7 @@ def main() -> None:
         for payment in payments[WARM + number :]:
             ours.ask(PATH, payment)
         profile.disable()
+        ours.done()
     spent: dict[str, float] = defaultdict(float)
     for (file, _, name), (_, _, own, _, _) in _stats(profile).items():
         spent[_whose(f"{file}:{name}")] += own
