@@ -16,7 +16,8 @@ from paywall import conf, durable
 from paywall.bots import Purpose
 from paywall.models import Resource, VisitorDay, VisitorRule
 from paywall.models.exposure import in_currency
-from paywall.visitors import Kind, rules
+from paywall.visitors import Kind
+from paywall.visitors.crawl_log import COLUMNS
 
 from . import periods
 from .shell import admin_url, page, staff_only, url
@@ -41,7 +42,6 @@ PURPOSES = {
     Purpose.USER: _("for a person who asks"),
     Purpose.OTHER: _("something else"),
 }
-COUNTED = ("asked", "paid", "returned", "free", "refused", "monitored")
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Row:
     missed: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def add(self, found: dict[str, Any]) -> None:
-        for name in COUNTED:
+        for name in COLUMNS:
             setattr(self, name, getattr(self, name) + found[f"{name}_"])
         if found["revenue_"]:
             self.revenue[found["currency"]] += in_currency(found["revenue_"])
@@ -69,7 +69,7 @@ class Row:
 
     @property
     def requests(self) -> int:
-        return sum(getattr(self, name) for name in COUNTED)
+        return sum(getattr(self, name) for name in COLUMNS)
 
     @property
     def unpaid(self) -> int:
@@ -121,10 +121,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 def is_monitored() -> bool:
     """Whether everybody is let in somewhere for nothing, to be counted."""
-    monitored = rules.Action.MONITOR, VisitorRule.Who.EVERYBODY
-    found = VisitorRule.objects.using(durable.alias()).filter(
-        active=True, action=monitored[0], who=monitored[1]
-    )
+    active = VisitorRule.objects.using(durable.alias()).filter(active=True)
+    found = active.filter(action=VisitorRule.Action.MONITOR, who=VisitorRule.Who.EVERYBODY)
     return conf.get().monitor or found.exists()
 
 
@@ -132,7 +130,7 @@ def _counted(period: periods.Period) -> list[dict[str, Any]]:
     rows = VisitorDay.objects.using(durable.alias()).filter(
         day__gte=period.first, day__lte=period.last
     )
-    sums = {f"{name}_": Sum(name) for name in COUNTED}
+    sums = {f"{name}_": Sum(name) for name in COLUMNS}
     money = {"revenue_": Sum("revenue_units"), "missed_": Sum("missed_units")}
     grouped: Any = rows.order_by().values("kind", "bot", "purpose", "currency", "resource_id")
     return list(grouped.annotate(**sums, **money))

@@ -6,6 +6,7 @@ https://developers.cloudflare.com/ai-crawl-control/features/pay-per-crawl/
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -59,10 +60,16 @@ def terms_of(sale: ForSale) -> dict[str, str]:
     if terms is None:
         return {}
     found = {"Content-Usage": terms.preferences} if terms.preferences else {}
-    path = path_of("paywall_discovery:license", urlconf=get_urlconf() or settings.ROOT_URLCONF)
+    path = _document_of(get_urlconf() or settings.ROOT_URLCONF)
     if path and "license" in conf.get().found_by:
         found["Link"] = f'<{path}>; rel="license"; type="application/rsl+xml"'
     return found
+
+
+@functools.cache
+def _document_of(urlconf: str) -> str:
+    """Where the terms are served."""
+    return path_of("paywall_discovery:license", urlconf=urlconf)
 
 
 def headers_of_refusal(request: HttpRequest, code: Code) -> dict[str, str]:

@@ -22,6 +22,9 @@ PREFIX = "rsl_"
 GOOD_FOR = timedelta(days=1)
 """A token for one request, or by agreement; the client gets another one then."""
 
+FOR_GOOD = timedelta(days=36_500)
+"""A token for what a pass is for good."""
+
 _NO_MORE = (State.FAILED, State.LOST)
 
 
@@ -68,10 +71,10 @@ def issue(
     """A token, and its row. It opens what a payment would: one request, or for the time of a
     pass; by agreement any number for a day."""
     text = f"{PREFIX}{secrets.token_urlsafe(32)}"
-    seconds = sale.pass_seconds if sale.opens_pass and not by_agreement else None
-    good_for = timedelta(seconds=seconds) if seconds else GOOD_FOR
-    if sale.opens_pass and seconds is None and not by_agreement:
-        good_for = timedelta(days=36_500)
+    if by_agreement or sale.is_by_request:
+        good_for = GOOD_FOR
+    else:
+        good_for = timedelta(seconds=sale.pass_seconds) if sale.pass_seconds else FOR_GOOD
     token = LicenseToken.objects.using(durable.alias()).create(
         secret_hash=hash_of(text),
         client=found,

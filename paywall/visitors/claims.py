@@ -51,11 +51,6 @@ def _bots_named() -> Bounded[str, Bot | None]:
     return Bounded()
 
 
-def names_any(agent: str) -> bool:
-    """Whether it says to be a bot of the settings."""
-    return bool(_by_agent()) and _named(agent[:LONGEST]) is not None
-
-
 @conf.kept
 def _by_agent() -> dict[str, Bot]:
     return {bot.agent: bot for bot in conf.get().known_bots().values() if bot.agent}

@@ -50,8 +50,7 @@ class Ended(IntEnum):
     MONITORED = 5
 
 
-_COLUMNS = tuple(ended.name.lower() for ended in Ended)
-
+COLUMNS = tuple(ended.name.lower() for ended in Ended)
 
 FREE = Decimal(0)
 
@@ -139,7 +138,8 @@ def _count(at: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def proven_by_address(agent: str, remote: str, forwarded: str) -> Proven:
     """Whose address it is, by the lists that this process has read. The same answer is kept."""
-    if not claims.names_any(agent):
+    bot = claims.named_by(agent)
+    if bot is None:
         return None
     key = agent, remote, forwarded
     try:
@@ -147,9 +147,8 @@ def proven_by_address(agent: str, remote: str, forwarded: str) -> Proven:
     except KeyError:
         pass
     found: Proven = None
-    bot = claims.named_by(agent)
-    address = networks.address_in(remote, forwarded) if bot is not None else None
-    if bot is not None and address is not None and recognition.is_listed(bot, address):
+    address = networks.address_in(remote, forwarded)
+    if address is not None and recognition.is_listed(bot, address):
         found = bot.name, bot.purpose
     _proven[key] = found
     return found
@@ -236,7 +235,7 @@ def _who(key: _Key) -> Visitor:
     return claimed
 
 
-_NUMBERS = (*_COLUMNS, "revenue_units", "missed_units")
+_NUMBERS = (*COLUMNS, "revenue_units", "missed_units")
 _ADD = """
 INSERT INTO {table} (day, resource_id, kind, bot, currency, purpose, {columns})
 VALUES ({places})

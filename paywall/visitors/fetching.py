@@ -81,7 +81,7 @@ def _get(url: str, media_type: str) -> tuple[httpx.Response, bytes]:
                 if time.monotonic() > deadline:
                     raise NotFetched("it takes too long")
             return response, body
-    except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+    except (httpx.HTTPError, OSError) as error:
         raise NotFetched(f"{type(error).__name__}") from error
 
 

@@ -68,13 +68,8 @@ class Rules:
 
         self._rules = tuple(sorted(rules, key=order))
 
-    def __bool__(self) -> bool:
-        return bool(self._rules)
-
     def of(self, resource_id: int) -> tuple[Rule, ...]:
         """Those that say something about a resource."""
-        if not self._rules:
-            return ()
         return tuple(rule for rule in self._rules if rule.resource_id in (None, resource_id))
 
 

@@ -44,8 +44,6 @@ class Visitor:
     covers_payment: bool = True
     """Whether it has signed what it pays for: method, path, and the price that it names. Who is
     known by its address signs nothing."""
-    replay_key: str = ""
-    """Its signature's nonce, which is good once."""
 
     @property
     def is_verified(self) -> bool:
