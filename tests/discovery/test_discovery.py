@@ -18,7 +18,7 @@ from paywall.discovery import annotate, listing
 from paywall.models import Account, Price, Resource
 from site_demo.magazine.models import Article
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_listing")]
 
 EVERY = {
     "x402": "/.well-known/x402",
@@ -31,15 +31,6 @@ EVERY = {
 DECLARED = "http://testserver/declared/"
 """What the tests' own code declares is there from `migrate` on."""
 PERSON = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh(db):
-    """What the demo's code declares is not what is looked at here."""
-    Resource.objects.exclude(slug="declared").update(listed=False)
-    listing.forget()
-    yield
-    listing.forget()
 
 
 @pytest.fixture

@@ -14,18 +14,10 @@ from paywall.discovery import listing
 from paywall.models import Resource, UsageTerms
 from paywall.testing import Buyer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_listing")]
 
 RSL = "{https://rslstandard.org/rsl}"
 PERSON = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh(db):
-    Resource.objects.exclude(slug="declared").update(listed=False)
-    listing.forget()
-    yield
-    listing.forget()
 
 
 @pytest.fixture
