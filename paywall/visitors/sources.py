@@ -117,8 +117,6 @@ def is_by_dns(bot: str, address: Address) -> bool:
     put down for the worker, and is not, so far. May query the database."""
     key = bot, str(address)
     kept = _looked_up.get(key)
-    if kept is None and not _addresses.take():
-        return False
     if kept is None or time.monotonic() >= kept[1]:
         kept = _looked_up[key] = _verdict(*key), time.monotonic() + GOOD_FOR
     return kept[0] is True
@@ -130,7 +128,7 @@ def _verdict(bot: str, address: str) -> bool | None:
     found = rows.filter(address=address, bot=bot).first()
     if found is not None:
         return found.verified
-    if rows.count() < MOST_ADDRESSES:
+    if _addresses.take() and rows.count() < MOST_ADDRESSES:
         rows.bulk_create([BotAddress(address=address, bot=bot)], ignore_conflicts=True)
     return None
 

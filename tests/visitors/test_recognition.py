@@ -165,6 +165,14 @@ class TestByDns:
         refresh.refresh()
         assert BotAddress.objects.get().verified is True
 
+    def test_strangers_keep_nobody_from_being_known_who_is_known(self, dns, monkeypatch):
+        BotAddress.objects.create(bot="Googlebot", address="192.0.2.9", verified=True)
+        monkeypatch.setattr(sources._addresses, "most", 2)
+        for number in range(20, 30):
+            who(GOOGLEBOT, f"192.0.2.{number}")
+        assert BotAddress.objects.count() == 3
+        assert who(GOOGLEBOT, "192.0.2.9").is_verified
+
     def test_no_more_addresses_than_there_is_room_for(self, monkeypatch):
         monkeypatch.setattr(sources, "MOST_ADDRESSES", 3)
         for number in range(9):
